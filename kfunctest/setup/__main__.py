@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The command behind scripts/setup."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from kfunctest import cache
+from kfunctest.errors import KfunctestError
+from kfunctest.setup import needs, system, venv
+from kfunctest.setup.watch import say
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def set_up(checkout: Path) -> bool:
+    """Bring the machine and ``.venv`` up to what is wanted. Returns whether there was anything to do."""
+    if not needs.missing() and venv.is_complete(checkout):
+        return False
+    with cache.locked(f"setup-{cache.digest(str(checkout))}"):
+        system.install_missing()
+        if not venv.is_complete(checkout):
+            venv.make(checkout)
+    return True
+
+
+def main(argv: list[str]) -> int:
+    """Run the command; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="scripts/setup", description="install what this machine lacks, fill .venv")
+    parser.add_argument("--quiet", action="store_true", help="say nothing when there is nothing to do")
+    parser.add_argument("--update", action="store_true", help="look for a newer default kernel")
+    options = parser.parse_args(argv)
+    try:
+        changed = set_up(CHECKOUT)
+    except KfunctestError as error:
+        say(str(error))
+        return error.exit_status
+    except KeyboardInterrupt:
+        say("interrupted; run it again to finish")
+        return 130
+    if changed or not options.quiet:
+        say("done" if changed else "nothing to do")
+    if options.update:
+        os.chdir(CHECKOUT)
+        python = ".venv/bin/python"
+        os.execv(python, [python, "-m", "kfunctest.kernels", "--update"])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
