@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What runs in the VM. Imports only the standard library and itself."""
+"""Runs in the VM. Imports only the standard library and itself."""

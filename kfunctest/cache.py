@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The user's cache: entries appear whole or not at all, and two runs at once share them.
+
+Layout below :func:`root`: ``kernels/``, ``apt/``, ``bpf/``, ``facts/``. Any of it may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kfunctest.errors import InfraError
+
+
+def root() -> Path:
+    """``$KFUNCTEST_CACHE``, else ``kfunctest`` below ``$XDG_CACHE_HOME`` or ``~/.cache``. Not created here."""
+    own = os.environ.get("KFUNCTEST_CACHE")
+    if own:
+        return Path(own).absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "kfunctest"
+
+
+def digest(*parts: bytes | str) -> str:
+    """A name for content: 20 hexadecimal digits of the SHA-256 over ``parts``, each with its length before it."""
+    sha = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        sha.update(len(data).to_bytes(8, "little"))
+        sha.update(data)
+    return sha.hexdigest()[:20]
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Hold the cache's lock called ``name``; another process that wants it waits. The kernel frees it if we die."""
+    path = root() / "locks" / f"{name}.lock"
+    with space_guard():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
+    """The folder ``kind/key``; where it is missing, ``make(folder)`` fills one beside it, which is then renamed.
+
+    A killed ``make`` leaves only a ``.partial-`` folder, which the next call removes. Raises what ``make`` raises, and
+    InfraError when the disk is full or the cache cannot be written.
+    """
+    place = root() / kind / key
+    if place.is_dir():
+        return place
+    with locked(f"{kind}-{key}"), space_guard():
+        if place.is_dir():
+            return place
+        place.parent.mkdir(parents=True, exist_ok=True)
+        for stale in place.parent.glob(f".partial-{key}-*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".partial-{key}-", dir=place.parent))
+        try:
+            partial.chmod(0o755)
+            make(partial)
+            partial.rename(place)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return place
+
+
+@contextmanager
+def space_guard() -> Iterator[None]:
+    """Turn a full disk or an unwritable cache into one line that says which folder and what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise InfraError(
+                f"no space left for the cache in {root()}", remedy="free some, or set KFUNCTEST_CACHE to a larger disk"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM) and str(error.filename or "").startswith(
+            str(root())
+        ):
+            raise InfraError(
+                f"the cache {root()} cannot be written", remedy="set KFUNCTEST_CACHE to a folder of yours"
+            ) from error
+        raise

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The three ways in which a run goes wrong, kept apart from first to last.
+
+* The request cannot be met: :class:`SpecError` (what was asked for) or :class:`InfraError` (this machine).
+* A request failed *in the guest*, which lives on: :class:`GuestError`.
+* The guest is gone or does not answer: :class:`VmDied`, :class:`VmHung`.
+
+A failed assertion is none of these; it stays pytest's.
+"""
+
+from __future__ import annotations
+
+#: pytest's own status for a wrong command line, used for everything that the user can mend in the request.
+EXIT_USAGE = 4
+#: The machine, a tool or the network stopped the run. Nothing was learned about the kernel.
+EXIT_INFRA = 3
+
+
+class KfunctestError(Exception):
+    """One line that says what is wrong, and one remedy.
+
+    ``problem`` states expected and seen; ``remedy`` is what the reader does next, a command line where there is one.
+    """
+
+    exit_status = EXIT_INFRA
+
+    def __init__(self, problem: str, *, remedy: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.problem}; {self.remedy}" if self.remedy else self.problem
+
+
+class SpecError(KfunctestError):
+    """What was asked for does not exist or cannot be judged: a kernel spec, a BPF file, a contract's name."""
+
+    exit_status = EXIT_USAGE
+
+
+class InfraError(KfunctestError):
+    """The machine is at fault: a missing tool, a full disk, no network, a VM that does not boot."""
+
+
+class GuestError(Exception):
+    """A request raised in the guest. The guest lives on.
+
+    ``kind`` is the exception's class name there, ``errno`` its errno or None, ``log`` the verifier's log or an empty
+    string, ``traceback`` the guest's own traceback.
+    """
+
+    def __init__(self, kind: str, message: str, traceback: str, errno: int | None = None, log: str = "") -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+        self.message = message
+        self.traceback = traceback
+        self.errno = errno
+        self.log = log
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}\n\nraised in the guest:\n{self.traceback}"
+
+
+class VmDied(Exception):
+    """The channel to the guest ended: the kernel, QEMU or the agent is gone. ``console`` is the console's tail."""
+
+    def __init__(self, what: str, console: str) -> None:
+        super().__init__(f"{what}\n\nthe console's last lines:\n{console}")
+        self.what = what
+        self.console = console
+
+
+class VmHung(VmDied):
+    """A request was not answered inside its deadline; nothing more can be learned from this guest."""

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Serves requests in the guest: one at a time, in order, each answered with a value or with the whole error."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from importlib import import_module
+from typing import Any, Protocol
+
+from kfunctest.guest import cgroup
+
+
+class Channel(Protocol):
+    """The part of execnet's channel that the agent uses."""
+
+    def send(self, item: object) -> None: ...
+    def receive(self) -> Any: ...
+
+
+def serve(channel: Channel) -> None:
+    """Say hello, then answer requests until the channel ends."""
+    cgroup.prepare()
+    channel.send(hello())
+    while True:
+        try:
+            number, module, name, args, kwargs = channel.receive()
+        except EOFError:
+            return
+        channel.send(_answer(number, module, name, args, kwargs))
+
+
+def hello() -> dict[str, object]:
+    """Facts about the running kernel: ``release``, ``page_size`` (bytes), ``cpus`` (online), ``btf_size`` (bytes)."""
+    try:
+        btf_size = os.stat("/sys/kernel/btf/vmlinux").st_size
+    except FileNotFoundError:
+        btf_size = 0
+    return {
+        "release": os.uname().release,
+        "page_size": os.sysconf("SC_PAGE_SIZE"),
+        "cpus": os.sysconf("SC_NPROCESSORS_ONLN"),
+        "btf_size": btf_size,
+        "python": sys.version.split()[0],
+        "boot_seconds": float(read_text("/proc/uptime").split()[0]),
+    }
+
+
+def read_text(path: str) -> str:
+    """A file's content."""
+    with open(path) as file:
+        return file.read()
+
+
+def ping() -> int:
+    """Answer at once: the cost of a request and nothing else."""
+    return os.getpid()
+
+
+def _answer(number: int, module: str, name: str, args: list[Any], kwargs: dict[str, Any]) -> tuple[object, ...]:
+    try:
+        function = import_module(module)
+        for part in name.split("."):
+            function = getattr(function, part)
+        return number, True, function(*args, **kwargs)  # type: ignore[operator]
+    except BaseException as error:  # the host must learn of whatever it was
+        return (
+            number,
+            False,
+            (
+                type(error).__name__,
+                str(error),
+                traceback.format_exc(),
+                getattr(error, "errno", None),
+                getattr(error, "log", ""),
+            ),
+        )

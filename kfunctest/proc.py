@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The one door to other programs: argv lists, a deadline, a process group of their own.
+
+Nothing else in this project imports ``subprocess``.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from kfunctest.errors import InfraError
+
+#: What a file descriptor argument may be: inherited, a pipe, /dev/null, or an open descriptor.
+PIPE = subprocess.PIPE
+DEVNULL = subprocess.DEVNULL
+STDOUT = subprocess.STDOUT
+
+Process = subprocess.Popen[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a finished program left: its argv, exit status (negative: the signal) and both outputs."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: str
+    stderr: str
+
+
+class CommandError(InfraError):
+    """A program failed or outlived its deadline. The message ends in a command line that can be pasted."""
+
+    def __init__(self, completed: Completed, why: str) -> None:
+        self.completed = completed
+        last = (completed.stderr.strip() or completed.stdout.strip() or "(no output)").splitlines()[-1]
+        super().__init__(f"{completed.argv[0]} {why}: {last}", remedy=f"to see it again: {shlex.join(completed.argv)}")
+
+
+def find(tool: str) -> Path | None:
+    """Where ``tool`` is, also in the sbin folders that an ordinary user's PATH lacks."""
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+    found = shutil.which(tool, path=path)
+    return Path(found) if found else None
+
+
+def need(tool: str) -> str:
+    """The path of ``tool``. Raises InfraError that names the remedy when the machine lacks it."""
+    found = find(tool)
+    if found is None:
+        raise InfraError(f"{tool} is not installed", remedy="scripts/setup installs it or names its package")
+    return str(found)
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    seconds: float,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+    check: bool = True,
+) -> Completed:
+    """Run a program to its end and return both its outputs as text.
+
+    ``seconds`` is the deadline, after which the whole process group is killed. ``env`` is added to ours.
+    Raises CommandError on a deadline, or on a status other than 0 unless ``check`` is false; InfraError when there is
+    no such program.
+    """
+    with spawn(argv, cwd=cwd, env=env, stdin=DEVNULL if stdin is None else PIPE, stdout=PIPE, stderr=PIPE) as process:
+        try:
+            out, err = process.communicate(None if stdin is None else stdin.encode(), timeout=seconds)
+        except subprocess.TimeoutExpired as expired:
+            kill_group(process)
+            done = _completed(argv, -signal.SIGKILL, expired.stdout or b"", expired.stderr or b"")
+            raise CommandError(done, f"did not end within {seconds:g} s") from None
+    done = _completed(argv, process.returncode, out, err)
+    if check and done.status:
+        raise CommandError(done, f"ended with status {done.status}")
+    return done
+
+
+@contextmanager
+def spawn(
+    argv: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: int | None = DEVNULL,
+    stdout: int | None = DEVNULL,
+    stderr: int | None = DEVNULL,
+    foreground: bool = False,
+) -> Iterator[Process]:
+    """Start a program in a session of its own; on leaving, nothing of its process group is left.
+
+    ``foreground`` is for one that asks its user, as sudo does: it stays in our session, the terminal's, and on leaving
+    it is only awaited, since its user can interrupt it as well as us.
+    """
+    try:
+        process = subprocess.Popen(
+            [str(word) for word in argv],
+            cwd=cwd,
+            env={**os.environ, **env} if env else None,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=not foreground,
+        )
+    except FileNotFoundError as missing:
+        raise InfraError(
+            f"{missing.filename} is not installed", remedy="scripts/setup installs it or names its package"
+        ) from None
+    try:
+        yield process
+    finally:
+        if foreground:
+            process.wait()
+        else:
+            kill_group(process)
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream:
+                with suppress(BrokenPipeError):
+                    stream.close()
+
+
+def kill_group(process: Process) -> None:
+    """Kill every process of the group that ``process`` leads, and reap it."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _completed(argv: Sequence[str | Path], status: int, out: bytes, err: bytes) -> Completed:
+    return Completed(
+        tuple(map(str, argv)), status, out.decode(errors="backslashreplace"), err.decode(errors="backslashreplace")
+    )

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Requests to the agent, over an execnet channel: typed on the host, with a deadline each."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import execnet
+
+from kfunctest.errors import GuestError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+GUEST_PACKAGE = "kfunctest.guest."
+
+
+class ChannelEnded(Exception):
+    """The other end is gone."""
+
+
+class ChannelSilent(Exception):
+    """No answer within the deadline."""
+
+
+class Requests:
+    """One execnet channel to ``kfunctest.guest.agent.serve``. Not thread-safe: one request is under way at a time."""
+
+    def __init__(self, channel: execnet.Channel) -> None:
+        self._channel = channel
+        self._numbers = itertools.count(1)
+
+    def hello(self, seconds: float) -> dict[str, object]:
+        """The agent's first message: facts about the machine it runs on. ``seconds`` is the deadline."""
+        hello = self._receive(seconds)
+        assert isinstance(hello, dict)
+        return hello
+
+    def call(self, seconds: float, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run ``function`` in the guest. Raises GuestError, ChannelEnded or ChannelSilent; ``seconds`` is the deadline."""
+        module = function.__module__
+        if not module.startswith(GUEST_PACKAGE):
+            raise TypeError(f"{module}.{function.__qualname__} does not live in {GUEST_PACKAGE[:-1]}")
+        number = next(self._numbers)
+        try:
+            self._channel.send((number, module, function.__qualname__, list(args), dict(kwargs)))
+        except OSError as error:
+            raise ChannelEnded(str(error)) from error
+        answer = self._receive(seconds)
+        assert isinstance(answer, tuple)
+        assert answer[0] == number, f"answer to request {answer[0]} instead of {number}"
+        if answer[1]:
+            value: R = answer[2]
+            return value
+        kind, message, traceback, errno, log = answer[2]
+        raise GuestError(kind, message, traceback, errno, log)
+
+    def _receive(self, seconds: float) -> object:
+        try:
+            return self._channel.receive(seconds)
+        except self._channel.TimeoutError:
+            raise ChannelSilent(f"no answer within {seconds:g} s") from None
+        except EOFError as error:
+            raise ChannelEnded("the channel ended") from error
+        except self._channel.RemoteError as error:
+            raise ChannelEnded(f"the agent stopped: {error}") from error

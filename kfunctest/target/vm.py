@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A VM booted by virtme-ng, with an agent in it.
+
+Ownership: :func:`boot` makes the run's folder and the keeper (``launch.py``); the keeper owns every process of the VM
+and removes the folder at the end, even when we are killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import execnet
+
+from kfunctest import proc
+from kfunctest.errors import InfraError, SpecError, VmDied, VmHung
+from kfunctest.kernels.model import Kernel
+from kfunctest.target.accelerator import Accelerator
+from kfunctest.target.channel import ChannelEnded, ChannelSilent, Requests
+from kfunctest.target.console import Console
+from kfunctest.wait import wait_until
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+#: Seconds with KVM; an accelerator's ``slowdown`` multiplies them.
+BOOT_SECONDS = 20.0
+REQUEST_SECONDS = 6.0
+#: What the keeper needs to kill a VM and sweep up: signals and unlinks, no guest work.
+END_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The size of a VM and what its kernel is told. ``memory`` as virtme-ng takes it; ``append``: kernel arguments."""
+
+    cpus: int = 2
+    memory: str = "1G"
+    append: tuple[str, ...] = (
+        # Only a panic ends a VM: make every deadly state one.
+        "oops=panic",
+        "softlockup_panic=1",
+        "hung_task_panic=1",
+        # KASAN reports once a boot unless told otherwise; the test that comes second must not pass for that.
+        "kasan_multi_shot",
+        "log_buf_len=4M",
+        "no5lvl",
+    )
+
+
+class Vm:
+    """A booted kernel: a :class:`kfunctest.target.protocol.Target` with a console."""
+
+    def __init__(self, kernel: Kernel, accelerator: Accelerator, requests: Requests, console: Console) -> None:
+        self.kernel = kernel
+        self.accelerator = accelerator
+        self.console = console
+        #: Why no request can be served any more, or None while the guest is well.
+        self.lost: VmDied | None = None
+        self._requests = requests
+        hello = requests.hello(BOOT_SECONDS * accelerator.slowdown)
+        self.release = str(hello["release"])
+        self.cpus = int(str(hello["cpus"]))
+        self.page_size = int(str(hello["page_size"]))
+        self.btf_size = int(str(hello["btf_size"]))
+
+    def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """See :meth:`kfunctest.target.protocol.Target.call`."""
+        return self.call_within(REQUEST_SECONDS, function, *args, **kwargs)
+
+    def call_within(self, seconds: float, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """See :meth:`kfunctest.target.protocol.Target.call_within`."""
+        if self.lost:
+            raise self.lost
+        try:
+            return self._requests.call(seconds * self.accelerator.slowdown, function, *args, **kwargs)
+        except ChannelEnded:
+            self.lost = VmDied(f"the VM died during {function.__qualname__}", self._last_words())
+        except ChannelSilent as silent:
+            self.lost = VmHung(f"{function.__qualname__}: {silent}", self.console.tail())
+        raise self.lost
+
+    def _last_words(self) -> str:
+        # The channel ends with QEMU; the keeper may still be copying what QEMU wrote before.
+        size = -1
+        deadline = time.monotonic() + 2
+        while size != self.console.size() and time.monotonic() < deadline:
+            size = self.console.size()
+            time.sleep(0.05)
+        return self.console.tail()
+
+
+def command(image: Path, accelerator: Accelerator, shape: Shape) -> list[str]:
+    """The virtme-ng command line that boots ``image``, without the program to run: paste it to look around.
+
+    9p is asked for outright: looking for virtiofsd first costs three seconds where only QEMU's old C one is installed.
+    """
+    vng = Path(sys.executable).with_name("vng")
+    if not vng.exists():
+        raise InfraError("virtme-ng is not installed", remedy="run scripts/setup")
+    return [
+        *(str(vng), "--run", str(image), *accelerator.vng_flags, "--force-9p", "--user", "root", "--verbose"),
+        *("--cpus", str(shape.cpus), "--memory", shape.memory),
+        *(word for argument in shape.append for word in ("--append", argument)),
+    ]
+
+
+def agent_command() -> str:
+    """The shell command that becomes the agent in the guest: the host's own interpreter, which the guest shares."""
+    python = Path(sys.executable).resolve()
+    libraries = Path(execnet.__file__).resolve().parents[1]
+    return "exec " + shlex.join([str(python), "-I", "-S", "-u", f"{CHECKOUT}/kfunctest/guest/main.py", str(libraries)])
+
+
+@contextmanager
+def boot(kernel: Kernel, accelerator: Accelerator, console: Console, shape: Shape) -> Iterator[Vm]:
+    """Boot ``kernel`` and yield it when its agent has said hello; the VM is gone on leaving.
+
+    Raises InfraError when QEMU or virtme-ng is missing or the VM does not boot within its deadline, SpecError when
+    another kernel booted than was asked for.
+    """
+    proc.need("qemu-system-x86_64")
+    rundir = Path(tempfile.mkdtemp(prefix="kfunctest-"))
+    argv = [*command(kernel.image, accelerator, shape), "--", agent_command()]
+    order = {
+        "argv": argv,
+        # A home and a temporary folder of its own: no setting of the user's virtme-ng gets in, no file of it stays.
+        "env": {
+            "HOME": str(rundir),
+            "TMPDIR": str(rundir),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath), "/sbin", "/usr/sbin"]),
+        },
+        "console": str(console.path),
+        "parent": os.getpid(),
+    }
+    (rundir / "launch.json").write_text(json.dumps(order))
+    with _keeper(rundir, accelerator) as gateway:
+        try:
+            requests = Requests(gateway.remote_exec("from kfunctest.guest import agent\nagent.serve(channel)"))
+            vm = Vm(kernel, accelerator, requests, console)
+        except (OSError, EOFError, ChannelEnded, ChannelSilent) as error:
+            raise InfraError(
+                f"the VM did not boot ({error or type(error).__name__}); its console ends:\n{console.tail(12)}\n",
+                remedy=f"to see it boot: {shlex.join([*argv[:-2], '--', 'true'])}",
+            ) from None
+        _check_identity(kernel, vm)
+        yield vm
+
+
+def _check_identity(kernel: Kernel, vm: Vm) -> None:
+    """The facts were read from the image on the host: the kernel that runs must be that one."""
+    if (vm.release, vm.btf_size) != (kernel.release, kernel.facts.btf_size):
+        raise SpecError(
+            f"{kernel.image} should be {kernel.release} with {kernel.facts.btf_size} bytes of BTF, but "
+            f"{vm.release} with {vm.btf_size} bytes runs",
+            remedy="rebuild it, or name the image itself",
+        )
+
+
+@contextmanager
+def _keeper(rundir: Path, accelerator: Accelerator) -> Iterator[execnet.Gateway]:
+    """The execnet gateway through the keeper; the keeper and all that it keeps are gone on leaving."""
+    launch = shlex.join([sys.executable, "-I", str(CHECKOUT / "kfunctest/target/launch.py"), str(rundir)])
+    group = execnet.Group()
+    # execnet waits for its first byte without a deadline of its own.
+    watchdog = threading.Timer(BOOT_SECONDS * accelerator.slowdown, _end_keeper, [rundir])
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        gateway = group.makegateway(f"popen//python={launch}//id=agent")
+        watchdog.cancel()
+        yield gateway
+    finally:
+        watchdog.cancel()
+        _end_keeper(rundir)
+        wait_until(lambda: not rundir.exists(), seconds=END_SECONDS, what=f"the VM's keeper to remove {rundir}")
+        group.terminate(timeout=END_SECONDS)
+
+
+def _end_keeper(rundir: Path) -> None:
+    """Ask the keeper, if it has started, to kill the VM and to sweep up."""
+    with suppress(OSError, ValueError):
+        os.kill(int((rundir / "keeper").read_text()), signal.SIGTERM)
