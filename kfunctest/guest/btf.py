@@ -205,8 +205,10 @@ class Btf:
 
 
 def _starts(words: memoryview) -> list[int]:
-    """Where each type begins, in words, by type id; id 0 is void and has no place. Bits as of Linux 7.2: the kind has
-    seven, the count of elements twenty-four; earlier kernels left the upper ones zero."""
+    """Where each type begins, in words, by type id; id 0 is void and has no place.
+
+    Bits as of Linux 7.2: the kind has seven, the count of elements twenty-four; earlier kernels left the rest zero.
+    """
     each = [_ELEMENT.get(kind, 0) for kind in range(len(KINDS))]
     once = [3 + _FIXED.get(kind, 0) for kind in range(len(KINDS))]
     starts = [0]
