@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a kernel image says about itself, read once per content and kept in the cache."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from kfunctest import cache
+from kfunctest.errors import InfraError, SpecError
+from kfunctest.guest.btf import Btf, BtfError
+from kfunctest.kernels import config, image
+from kfunctest.kernels.model import ENUMS, Facts
+
+#: Part of the cache's key: raise it when what is read, or how it is written, changes.
+_FORMAT: Final = "facts-1"
+
+#: What the names of the kfunc family begin with, so that one that no contract knows is seen too.
+FAMILY: Final = ("bpf_get_root_mem_cgroup", "bpf_get_mem_cgroup", "bpf_put_mem_cgroup", "bpf_mem_cgroup_")
+#: A function of mm/memcontrol.c whose address is taken, so that it is there whenever CONFIG_MEMCG is.
+_MEMCG_WITNESS: Final = "mem_cgroup_css_alloc"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One image: its release, the digest of its content, its facts, and the configuration embedded in it, if any."""
+
+    release: str
+    digest: str
+    facts: Facts
+    config: str | None
+
+
+def read(path: Path) -> Reading:
+    """Read the image at ``path``; unpacked only when the cache lacks its content.
+
+    Raises SpecError when it is no x86-64 kernel image or has no BTF, InfraError when the cache cannot be written.
+    """
+    try:
+        data = path.read_bytes()
+    except PermissionError:
+        raise SpecError(f"{path} cannot be read by this user", remedy=f"sudo chmod +r {path}") from None
+    except OSError as error:
+        raise SpecError(f"{path} cannot be read: {error.strerror}") from error
+    header = image.parse(path, data)
+    digest = cache.digest(data)
+
+    def make(folder: Path) -> None:
+        (folder / "facts.json").write_text(json.dumps(_read_payload(header)))
+
+    folder = cache.entry("facts", cache.digest(_FORMAT, digest), make)
+    try:
+        kept = json.loads((folder / "facts.json").read_text())
+        facts = Facts(
+            enums=tuple((name, tuple((str(k), int(v)) for k, v in members)) for name, members in kept["enums"]),
+            kfuncs=frozenset(kept["kfuncs"]),
+            memcg=bool(kept["memcg"]),
+            btf_size=int(kept["btf_size"]),
+        )
+        return Reading(header.release, digest, facts, kept["config"])
+    except (OSError, ValueError, KeyError) as error:
+        raise InfraError(f"the cache's {folder} is damaged", remedy=f"rm -r {folder}") from error
+
+
+def _read_payload(header: image.Image) -> dict[str, object]:
+    elf = image.vmlinux(header)
+    raw = image.section(elf, ".BTF")
+    if not raw:
+        raise SpecError(
+            f"{header.path} ({header.release}) has no BTF, by which kfuncs are found",
+            remedy="build it with CONFIG_DEBUG_INFO_BTF=y",
+        )
+    try:
+        btf = Btf(raw)
+    except BtfError as error:
+        raise SpecError(f"the BTF of {header.path} cannot be read: {error}") from error
+    functions = btf.functions()
+    enums = []
+    for name in ENUMS:
+        try:
+            enums.append((name, list(btf.enum(name).items())))
+        except KeyError:
+            continue
+    return {
+        "enums": enums,
+        "kfuncs": sorted(name for name in functions if name.startswith(FAMILY)),
+        "memcg": _MEMCG_WITNESS in functions,
+        "btf_size": len(raw),
+        "config": config.embedded(elf),
+    }

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A kernel as a small immutable value with its provenance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+#: Pairs of an enumerator's name and value.
+Members = tuple[tuple[str, int], ...]
+
+#: The enums whose members tests take as indexes and bounds.
+ENUMS: Final = ("node_stat_item", "memcg_stat_item", "vm_event_item", "memcg_memory_event")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the kernel's own BTF says: the contract is identified from it, and every bound is taken from it."""
+
+    #: The members of each of ENUMS that the kernel has.
+    enums: tuple[tuple[str, Members], ...]
+    #: Those functions in BTF that belong to the memcg kfunc family.
+    kfuncs: frozenset[str]
+    #: Whether the memory controller is compiled in (CONFIG_MEMCG).
+    memcg: bool
+    #: The size of the BTF in bytes.
+    btf_size: int
+
+    def enum(self, name: str) -> dict[str, int]:
+        """The members of ``enum name``. Raises KeyError when the kernel's BTF lacks it or it is none of ENUMS."""
+        return dict(dict(self.enums)[name])
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A kernel that can be booted: where it is, where it came from, and what it says about itself."""
+
+    #: What was asked for.
+    spec: str
+    #: As ``uname -r`` will print it.
+    release: str
+    #: What ``vng -r`` gets.
+    image: Path
+    #: The SHA-256 of the image's content, as far as :func:`kfunctest.cache.digest` keeps it.
+    image_digest: str
+    #: The folder of its modules, or None when it has none.
+    modules: Path | None
+    #: Its source in words, for reports.
+    origin: str
+    #: When the spec was resolved, as YYYY-MM-DD; None when the spec names a file.
+    resolved: str | None
+    #: The options that are set, sorted by name, or None when the configuration is not known.
+    config: tuple[tuple[str, str], ...] | None
+    facts: Facts
+
+    @property
+    def id(self) -> str:
+        """A short name for test ids. Two images of one release share it; ``image_digest`` tells them apart."""
+        return self.release
+
+    def option(self, name: str) -> str | None:
+        """The value of ``CONFIG_...`` (``y``, ``m``, a number, a string without quotes); None when it is not set.
+
+        Raises LookupError when the configuration is not known.
+        """
+        if self.config is None:
+            raise LookupError(f"the configuration of {self.release} is not known")
+        return dict(self.config).get(name)
