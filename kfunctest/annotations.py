@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a BPF file expects of the verifier: the declaration tags that ``__failure``, ``__msg`` ... leave in its BTF.
+
+The tags and their meaning are those of the kernel's tools/testing/selftests/bpf/test_loader.c, so that a file moves
+between the two trees as it is. Supported are ``__success``, ``__failure``, ``__msg``, ``__not_msg``, ``__retval``,
+``__log_level``, ``__flag`` and ``__description``. What concerns unprivileged loading is passed over, and any other tag
+is an error, because to pass over it would pass a program that was not judged.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+
+from kfunctest.errors import SpecError
+from kfunctest.guest.btf import Btf
+
+#: enum values of include/uapi/linux/bpf.h, as test_loader.c takes them by name.
+_FLAGS = {
+    "BPF_F_STRICT_ALIGNMENT": 1 << 0,
+    "BPF_F_ANY_ALIGNMENT": 1 << 1,
+    "BPF_F_TEST_RND_HI32": 1 << 2,
+    "BPF_F_TEST_STATE_FREQ": 1 << 3,
+    "BPF_F_SLEEPABLE": 1 << 4,
+    "BPF_F_XDP_HAS_FRAGS": 1 << 5,
+    "BPF_F_TEST_REG_INVARIANTS": 1 << 7,
+}
+#: POSIX's character classes, which Python's regular expressions lack.
+_CLASSES = {"[:digit:]": "0-9", "[:xdigit:]": "0-9a-fA-F", "[:alpha:]": "a-zA-Z", "[:alnum:]": "a-zA-Z0-9"} | {
+    "[:space:]": r"\s"
+}
+#: ``comment:``, in newer kernels the value of ``__COUNTER__`` to keep the order, and the name with its value.
+_TAG = re.compile(r"comment:(?:(?P<number>\d+):)?(?P<name>test_\w+)(?:=(?P<value>.*))?", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One ``__msg``, or with ``negative`` one ``__not_msg``: the text as written, and the expression it stands for."""
+
+    text: str
+    pattern: re.Pattern[str]
+    negative: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What must hold when the kernel is asked to load one program. Without ``success`` it must refuse it.
+
+    ``retval`` is what a test run must return, None for no test run. ``log_level`` is 0 where none was asked for.
+    """
+
+    success: bool = True
+    messages: tuple[Message, ...] = field(default=())
+    retval: int | None = None
+    log_level: int = 0
+    flags: int = 0
+    description: str = ""
+
+    @property
+    def wants_log(self) -> int:
+        """The log level to load with: an accepted program leaves a log only when one is asked for."""
+        return self.log_level or int(self.success and bool(self.messages))
+
+    def mismatch(self, loaded: bool, log: str) -> str | None:
+        """What was expected and what was seen, or None when they agree. Messages are found one behind the other."""
+        if loaded != self.success:
+            words = ("refused", "accepted")
+            return _explain(f"expected: {words[self.success]}\nseen: {words[loaded]}", log)
+        at, before, forbidden = 0, "the start", []
+        for message in self.messages:
+            if message.negative:
+                forbidden.append(message)
+                continue
+            found = message.pattern.search(log, at)
+            if not found:
+                return _explain(f"expected, behind {before}: {message.text!r}\nseen: no such text there", log)
+            problem = _unwanted(forbidden, log, at, found.start())
+            if problem:
+                return problem
+            at, before, forbidden = found.end(), repr(message.text), []
+        return _unwanted(forbidden, log, at, len(log))
+
+
+def expectations(btf: Btf) -> dict[str, Expectation]:
+    """The expectation of each program of an object that has any, by the program's name.
+
+    Raises SpecError when an annotation is not supported or its value cannot be read.
+    """
+    tags: dict[str, list[tuple[int, str, str]]] = {}
+    for text, function, component in btf.decl_tags():
+        match = _TAG.fullmatch(text)
+        if match and component == -1 and "_unpriv" not in match["name"]:
+            number = int(match["number"] or 0)
+            tags.setdefault(function, []).append((number, match["name"], match["value"] or ""))
+    # A stable sort: where there are no numbers, the compiler's own order is all there is.
+    return {
+        function: _expectation(function, [tag[1:] for tag in sorted(found, key=lambda tag: tag[0])])
+        for function, found in tags.items()
+    }
+
+
+def of_object(path: Path) -> dict[str, Expectation]:
+    """The expectations that the compiled BPF object ``path`` holds. Raises SpecError."""
+    with path.open("rb") as file:
+        section = ELFFile(file).get_section_by_name(".BTF")
+        if section is None:
+            raise SpecError(f"{path} has no BTF", remedy="compile it with -g")
+        return expectations(Btf(section.data()))
+
+
+def _expectation(function: str, tags: list[tuple[str, str]]) -> Expectation:
+    success, messages, retval, log_level, flags, description = True, [], None, 0, 0, ""
+    for name, value in tags:
+        match name:
+            case "test_expect_failure" | "test_expect_success":
+                success = name == "test_expect_success"
+            case "test_expect_msg" | "test_expect_not_msg":
+                negative = name == "test_expect_not_msg"
+                messages.append(Message(value, _pattern(function, value), negative))
+            case "test_retval":
+                retval = _number(function, value)
+            case "test_log_level":
+                log_level = _number(function, value)
+            case "test_prog_flags":
+                flags = _with_flag(function, flags, value)
+            case "test_description":
+                description = value
+            case _:
+                raise SpecError(f"{function}: the annotation {name} is not supported", remedy="take it away")
+    return Expectation(success, tuple(messages), retval, log_level, flags, description)
+
+
+def _with_flag(function: str, flags: int, value: str) -> int:
+    name = value.removeprefix("!")
+    flag = _FLAGS[name] if name in _FLAGS else _number(function, name)
+    return flags & ~flag if value.startswith("!") else flags | flag
+
+
+def _number(function: str, text: str) -> int:
+    """A C literal. Results are signed 32-bit numbers."""
+    if text in ("INT_MIN", "_INT_MIN"):
+        return -(1 << 31)
+    try:
+        return int(text.strip("() "), 0)
+    except ValueError:
+        raise SpecError(f"{function}: the annotation's value {text!r} is no number", remedy="write it out") from None
+
+
+def _pattern(function: str, text: str) -> re.Pattern[str]:
+    """``text`` is taken as it is, apart from extended regular expressions in double braces."""
+    parts = re.split(r"\{\{(.*?)\}\}", text)
+    if any("{{" in verbatim for verbatim in parts[::2]):
+        raise SpecError(f"{function}: {text!r} opens {{{{ and does not close it", remedy="close it with }}")
+    expression = ""
+    for number, part in enumerate(parts):
+        regular = part
+        for posix, ours in _CLASSES.items():
+            regular = regular.replace(posix, ours)
+        expression += f"(?:{regular})" if number % 2 else re.escape(part)
+    try:
+        return re.compile(expression, re.MULTILINE)
+    except re.error as error:
+        raise SpecError(f"{function}: {text!r} holds a bad regular expression: {error}", remedy="mend it") from None
+
+
+def _unwanted(forbidden: list[Message], log: str, start: int, end: int) -> str | None:
+    for message in forbidden:
+        found = message.pattern.search(log, start, end)
+        if found:
+            return _explain(f"not expected: {message.text!r}\nseen: {found[0]!r}", log)
+    return None
+
+
+def _explain(what: str, log: str) -> str:
+    lines = log.rstrip().splitlines()
+    if not lines:
+        return f"{what}\nthe verifier's log is empty"
+    return f"{what}\nthe verifier's log ends with:\n" + "\n".join(f"  {line}" for line in lines[-15:])
