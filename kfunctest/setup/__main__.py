@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -32,7 +33,10 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scripts/setup", description="install what this machine lacks, fill .venv")
     parser.add_argument("--quiet", action="store_true", help="say nothing when there is nothing to do")
     parser.add_argument("--update", action="store_true", help="look for a newer default kernel")
+    parser.add_argument("--debian-mirror", metavar="URL", help="with --update: the mirror that runs are told to use")
     options = parser.parse_args(argv)
+    # What we started is ended before we are.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         changed = set_up(CHECKOUT)
     except KfunctestError as error:
@@ -46,7 +50,8 @@ def main(argv: list[str]) -> int:
     if options.update:
         os.chdir(CHECKOUT)
         python = ".venv/bin/python"
-        os.execv(python, [python, "-m", "kfunctest.kernels", "--update"])
+        mirror = [options.debian_mirror] if options.debian_mirror else []
+        os.execv(python, [python, "-m", "kfunctest.setup.update", *mirror])
     return 0
 
 

@@ -128,10 +128,11 @@ NEEDS = (
         (_VENV, _VENV, "python3", "python"),
     ),
     Need("apt-get", "fetches Debian's kernels", tool("apt-get"), ("apt",) * 4),
+    Need("dpkg-deb", "unpacks them", tool("dpkg-deb"), ("dpkg",) * 4),
     Need(
-        "debian-archive-keyring.gpg",
-        "proves that they are Debian's",
-        any_file("/usr/share/keyrings/debian-archive-keyring.gpg"),
+        "Debian's archive keys",
+        "prove that they are Debian's",
+        any_file(*(f"/usr/share/keyrings/debian-archive-keyring.{end}" for end in ("gpg", "pgp"))),
         ("debian-archive-keyring", "debian-archive-keyring", "debian-keyring", "debian-archive-keyring"),
     ),
 )

@@ -13,9 +13,6 @@ from kfunctest.errors import InfraError
 from kfunctest.setup.needs import DISTRIBUTIONS, Need, missing
 from kfunctest.setup.watch import watch
 
-#: The longest that a download and unpacking of half a gigabyte may take, in seconds.
-APT_SECONDS = 3600.0
-
 _INSTALL = {
     "Debian": "sudo apt-get install",
     "Ubuntu": "sudo apt-get install",
@@ -92,12 +89,10 @@ def _apt_install(become_root: list[str], packages: list[str]) -> None:
         "--quiet",
         "-oDPkg::Lock::Timeout=600",
     ]
-    foreground = bool(become_root)
     # A third party's broken source makes the update fail in part; whether it matters shows in the installation.
-    watch("asking apt for its lists", [*apt, "update"], seconds=APT_SECONDS, foreground=foreground)
+    watch("asking apt for its lists", [*apt, "update"], seconds=None)
     watch(
         f"installing {' '.join(packages)}",
         [*apt, "--yes", "--no-install-recommends", "install", *packages],
-        seconds=APT_SECONDS,
-        foreground=foreground,
+        seconds=None,
     )

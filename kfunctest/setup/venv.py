@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from kfunctest import cache
+from kfunctest.errors import InfraError
 from kfunctest.setup.watch import watch
 
 #: The longest that pip may take, in seconds.
@@ -35,7 +38,7 @@ def is_complete(checkout: Path) -> bool:
 def make(checkout: Path) -> None:
     """Make ``.venv`` anew and install the pinned packages. Raises InfraError."""
     python = str(_python(checkout))
-    with cache.space_guard():
+    with _writing(checkout):
         _stamp(checkout).unlink(missing_ok=True)
     watch("making .venv", [sys.executable, "-I", "-m", "venv", "--clear", str(checkout / ".venv")], seconds=300)
     # Wheels only: a source package would fetch build tools that nobody pinned.
@@ -47,8 +50,19 @@ def make(checkout: Path) -> None:
         seconds=PIP_SECONDS,
         env={"PIP_USER": "0"},
     )
-    with cache.space_guard():
+    with _writing(checkout):
         _stamp(checkout).write_text(wanted(checkout))
+
+
+@contextmanager
+def _writing(checkout: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InfraError(
+            f"{checkout / '.venv'} cannot be written: {error.strerror}",
+            remedy="free some space, or clone into a folder of yours",
+        ) from error
 
 
 def _stamp(checkout: Path) -> Path:

@@ -53,27 +53,21 @@ def watch(
     what: str,
     argv: Sequence[str],
     *,
-    seconds: float,
+    seconds: float | None,
     env: Mapping[str, str] | None = None,
-    foreground: bool = False,
 ) -> None:
-    """Run ``argv`` to its end, with ``what`` said before; ``seconds`` is the deadline.
+    """Run ``argv`` to its end, with ``what`` said before. Raises InfraError when it fails.
 
-    ``foreground`` leaves it in our terminal session, so that it can ask for a password. Raises InfraError.
+    ``seconds`` is the deadline. With None there is none, and the program stays in our terminal session: for what asks
+    for a password (sudo) and for what must never be killed half-way (dpkg), which Ctrl-C reaches by itself.
     """
     say(what)
     start = time.monotonic()
     lines: list[str] = []
-    with proc.spawn(
-        argv,
-        env=env,
-        stdin=None if foreground else proc.DEVNULL,
-        stdout=proc.PIPE,
-        stderr=proc.STDOUT,
-        foreground=foreground,
-    ) as process:
-        alarm = threading.Timer(seconds, proc.kill_group, [process])
-        alarm.start()
+    with proc.spawn(argv, env=env, stdout=proc.PIPE, stderr=proc.STDOUT, foreground=seconds is None) as process:
+        alarm = None if seconds is None else threading.Timer(seconds, proc.kill_group, [process])
+        if alarm:
+            alarm.start()
         try:
             assert process.stdout is not None
             for raw in process.stdout:
@@ -83,10 +77,11 @@ def watch(
                     _show(line, time.monotonic() - start)
             status = process.wait()
         finally:
-            alarm.cancel()
+            if alarm:
+                alarm.cancel()
             _show("", 0)
     if status:
-        late = status == -signal.SIGKILL and time.monotonic() - start >= seconds
+        late = seconds is not None and status == -signal.SIGKILL and time.monotonic() - start >= seconds
         raise failure(argv, f"did not end within {seconds:g} s" if late else f"ended with status {status}", lines)
 
 

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""scripts/setup, on machines made up for the purpose: nothing is installed here."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kfunctest import proc
+from kfunctest.errors import InfraError
+from kfunctest.setup import __main__ as command
+from kfunctest.setup import needs, system, venv
+from kfunctest.setup.needs import DISTRIBUTIONS, Need
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+LACKING = Need("frobnicator", "frobs", lambda: False, ("frob-deb", "frob-ubu", "frob-rpm", "frob-arch"))
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout that holds nothing but pins, and a cache of its own."""
+    monkeypatch.setenv("KFUNCTEST_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    (folder / "requirements.txt").write_text("pytest==9 --hash=sha256:00\n")
+    return folder
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What setup would have run; making a virtual environment only makes its Python."""
+    seen: list[list[str]] = []
+
+    def fake(_what: str, argv: list[str], **_: object) -> None:
+        seen.append(list(argv))
+        if "venv" in argv:
+            python = Path(argv[-1]) / "bin" / "python"
+            python.parent.mkdir(parents=True, exist_ok=True)
+            python.touch()
+
+    for module in (system, venv):
+        monkeypatch.setattr(module, "watch", fake)
+    return seen
+
+
+# -- where it may not be installed --------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("ID=debian\n", "Debian"),
+        ('ID=linuxmint\nID_LIKE="ubuntu debian"\n', "Ubuntu"),
+        ("NAME='Nobara'\nID=nobara\nID_LIKE=\"fedora\"\n", "Fedora"),
+        ("ID=endeavouros\nID_LIKE=arch\n", "Arch"),
+        ("ID=nixos\n", None),
+    ],
+)
+def test_a_distribution_is_known_by_itself_or_its_ancestors(tmp_path: Path, text: str, expected: str | None) -> None:
+    (tmp_path / "os-release").write_text(text)
+    assert system.distribution(tmp_path / "os-release") == expected
+
+
+def test_a_machine_without_os_release_is_unknown(tmp_path: Path) -> None:
+    assert system.distribution(tmp_path / "os-release") is None
+
+
+@pytest.mark.parametrize(
+    "here, remedy", [("Fedora", "sudo dnf install frob-rpm"), (None, "install the packages above")]
+)
+def test_without_apt_the_packages_are_named_and_nothing_is_done(
+    here: str | None, remedy: str, checkout: Path, monkeypatch: pytest.MonkeyPatch, commands: list[list[str]]
+) -> None:
+    monkeypatch.setattr(system, "missing", lambda: (LACKING,))
+    monkeypatch.setattr(needs, "missing", lambda: (LACKING,))
+    monkeypatch.setattr(system, "distribution", lambda: here)
+    with pytest.raises(InfraError) as raised:
+        command.set_up(checkout)
+    text = str(raised.value)
+    assert all(word in text for word in (*DISTRIBUTIONS, *LACKING.packages, "frobnicator", remedy))
+    assert commands == []
+    assert not (checkout / ".venv").exists()
+
+
+def test_without_root_and_sudo_the_packages_are_named(
+    monkeypatch: pytest.MonkeyPatch, commands: list[list[str]], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(system, "missing", lambda: (LACKING,))
+    monkeypatch.setattr(system, "distribution", lambda: "Debian")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(proc, "find", lambda name: tmp_path / name if name == "apt-get" else None)
+    with pytest.raises(InfraError, match=r"needs root.*run: sudo apt-get install frob-deb"):
+        system.install_missing()
+    assert commands == []
+
+
+def test_apt_is_asked_for_what_is_missing_and_no_more(
+    monkeypatch: pytest.MonkeyPatch, commands: list[list[str]], tmp_path: Path
+) -> None:
+    answers = iter([(LACKING, LACKING), ()])
+    monkeypatch.setattr(system, "missing", lambda: next(answers))
+    monkeypatch.setattr(system, "distribution", lambda: "Ubuntu")
+    monkeypatch.setattr(system, "root_prefix", lambda: ["as-root"])
+    monkeypatch.setattr(proc, "find", lambda name: tmp_path / name)
+    system.install_missing()
+    assert [argv[0] for argv in commands] == ["as-root", "as-root"]
+    assert commands[0][-1] == "update"
+    assert commands[1][-2:] == ["install", "frob-ubu"]
+
+
+def test_what_apt_does_not_bring_is_said(monkeypatch: pytest.MonkeyPatch, commands: list[list[str]]) -> None:
+    monkeypatch.setattr(system, "missing", lambda: (LACKING,))
+    monkeypatch.setattr(system, "distribution", lambda: "Debian")
+    monkeypatch.setattr(system, "root_prefix", list)
+    monkeypatch.setattr(proc, "find", Path)
+    with pytest.raises(InfraError, match="frobnicator: apt-get installed the packages, and these are still missing"):
+        system.install_missing()
+    assert len(commands) == 2
+
+
+# -- the virtual environment --------------------------------------------------
+
+
+def test_a_finished_environment_is_complete(checkout: Path, commands: list[list[str]]) -> None:
+    assert not venv.is_complete(checkout)
+    venv.make(checkout)
+    assert venv.is_complete(checkout)
+    assert "--require-hashes" in commands[-1]
+
+
+def changed_pins(checkout: Path) -> Path:
+    """Another version is pinned."""
+    (checkout / "requirements.txt").write_text("pytest==10 --hash=sha256:00\n")
+    return checkout
+
+
+def moved(checkout: Path) -> Path:
+    """The checkout was renamed: its environment's programs point to where it was."""
+    return checkout.rename(checkout.with_name("elsewhere"))
+
+
+def lost_python(checkout: Path) -> Path:
+    """The Python that the environment stands on was removed."""
+    (checkout / ".venv" / "bin" / "python").unlink()
+    return checkout
+
+
+def torn_stamp(checkout: Path) -> Path:
+    """Setup was killed while it wrote its last word."""
+    stamp = checkout / ".venv" / "kfunctest.stamp"
+    stamp.write_text(stamp.read_text()[:5])
+    return checkout
+
+
+@pytest.mark.parametrize("change", [changed_pins, moved, lost_python, torn_stamp])
+def test_an_environment_that_does_not_fit_is_not_complete(
+    change: Callable[[Path], Path], checkout: Path, commands: list[list[str]]
+) -> None:
+    venv.make(checkout)
+    assert not venv.is_complete(change(checkout))
+    assert commands
+
+
+def test_a_killed_pip_leaves_nothing_that_looks_finished(
+    checkout: Path, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venv.make(checkout)
+
+    def killed(_what: str, argv: list[str], **_: object) -> None:
+        if "pip" in argv:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(venv, "watch", killed)
+    with pytest.raises(KeyboardInterrupt):
+        venv.make(checkout)
+    assert not venv.is_complete(checkout)
+
+
+def test_the_second_setup_starts_nothing(
+    checkout: Path, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(needs, "missing", tuple)
+    monkeypatch.setattr(system, "missing", tuple)
+    assert command.set_up(checkout)
+    before = list(commands)
+    assert not command.set_up(checkout)
+    assert commands == before
+
+
+def test_two_setups_at_once_make_one_environment(
+    checkout: Path, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both_looked = threading.Barrier(2, timeout=20)
+    looked = threading.local()
+
+    def missing() -> tuple[Need, ...]:
+        """Both setups find the environment unfinished before either takes the lock."""
+        if not hasattr(looked, "done"):
+            looked.done = True
+            both_looked.wait()
+        return (LACKING,)
+
+    monkeypatch.setattr(needs, "missing", missing)
+    monkeypatch.setattr(system, "missing", tuple)
+    threads = [threading.Thread(target=command.set_up, args=[checkout]) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len([argv for argv in commands if "pip" in argv]) == 1
+
+
+def test_a_checkout_of_somebody_else_is_one_clear_line(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(InfraError, match=r"cannot be written: Permission denied; .*clone into a folder of yours"):
+        venv.make(checkout)
