@@ -140,8 +140,10 @@ class Archive:
         return InfraError(f"the Debian archive at {self.mirror} cannot be reached: {first}", remedy=_REMEDY)
 
 
-def debian_archives(suites: Sequence[str], mirror: str | None) -> tuple[Archive, ...]:
-    """The ``suites`` on ``mirror``, or on the mirror of the machine's own apt, checked with Debian's keys.
+def debian_archives(suites: Sequence[str], mirror: str | None, trust: str | None = None) -> tuple[Archive, ...]:
+    """The ``suites`` on ``mirror``, or on the mirror of the machine's own apt.
+
+    They are checked with Debian's keys, unless ``trust`` says otherwise in the words of apt's source lines.
 
     Raises SpecError when ``mirror`` is no URL, InfraError when the machine has no apt, no keys or no Debian mirror.
     """
@@ -153,13 +155,18 @@ def debian_archives(suites: Sequence[str], mirror: str | None) -> tuple[Archive,
     if mirror is not None and not re.match(r"[a-z][a-z0-9+.-]*:/\S+$", mirror):
         raise SpecError(f"--debian-mirror {mirror!r} is no URL", remedy="it begins with http://, https:// or file:/")
     mirror = mirror or machine_mirror()
-    keyring = next((path for path in KEYRINGS if path.exists()), None)
-    if keyring is None:
-        raise InfraError(
-            f"the Debian archive's keys are not installed ({KEYRINGS[0]})",
-            remedy="install the package debian-archive-keyring",
-        )
-    return tuple(Archive(mirror.rstrip("/"), suite, f"signed-by={keyring}") for suite in suites)
+    trust = trust or f"signed-by={_keyring()}"
+    return tuple(Archive(mirror.rstrip("/"), suite, trust) for suite in suites)
+
+
+def _keyring() -> Path:
+    for path in KEYRINGS:
+        if path.exists():
+            return path
+    raise InfraError(
+        f"the Debian archive's keys are not installed ({KEYRINGS[0]})",
+        remedy="install the package debian-archive-keyring",
+    )
 
 
 def machine_mirror() -> str:

@@ -62,10 +62,11 @@ class _Candidate:
     parts: tuple[apt.Package, ...]
 
 
-def fetch(spec: str, *, mirror: str | None, update: bool, progress: Progress) -> Fetched:
+def fetch(spec: str, *, mirror: str | None, update: bool, progress: Progress, trust: str | None = None) -> Fetched:
     """The kernel that ``debian`` or ``debian:SERIES`` means, from the cache where it was resolved before.
 
-    ``update`` resolves it anew. Raises SpecError when there is no such kernel, InfraError when it cannot be fetched.
+    ``update`` resolves it anew. ``trust`` is for archives that are not signed by Debian, as host tests make them.
+    Raises SpecError when there is no such kernel, InfraError when it cannot be fetched.
     """
     series = _series(spec)
     key = cache.digest(_FORMAT, spec, mirror or "", json.dumps(modules.KEPT))
@@ -74,7 +75,7 @@ def fetch(spec: str, *, mirror: str | None, update: bool, progress: Progress) ->
         known = None if update else _recorded(record)
         if known is not None:
             return known
-        candidate = _resolve(spec, series, mirror, progress)
+        candidate = _resolve(spec, series, mirror, trust, progress)
         fetched = _unpacked(candidate, progress)
         _record(record, fetched)
         return fetched
@@ -103,9 +104,9 @@ def _record(record: Path, fetched: Fetched) -> None:
         partial.replace(record)
 
 
-def _resolve(spec: str, series: str | None, mirror: str | None, progress: Progress) -> _Candidate:
+def _resolve(spec: str, series: str | None, mirror: str | None, trust: str | None, progress: Progress) -> _Candidate:
     found: list[_Candidate] = []
-    archives = apt.debian_archives(DEFAULT_SUITES if series is None else SERIES_SUITES, mirror)
+    archives = apt.debian_archives(DEFAULT_SUITES if series is None else SERIES_SUITES, mirror, trust)
     absent = None
     for archive in archives:
         try:
@@ -114,14 +115,13 @@ def _resolve(spec: str, series: str | None, mirror: str | None, progress: Progre
             absent = error
             continue
         found += candidates(archive)
-        fitting = [candidate for candidate in found if _fits(candidate.release, series)]
-        if fitting and (series is None or archive is archives[-1]):
-            return _newest(fitting)
-    if absent is not None and not found:
-        raise absent
+        if series is None and any(_fits(candidate.release, series) for candidate in found):
+            break
     fitting = [candidate for candidate in found if _fits(candidate.release, series)]
     if fitting:
         return _newest(fitting)
+    if absent is not None and not found:
+        raise absent
     raise SpecError(f"the Debian archive has no kernel {spec!r}", remedy=f"it has {_listed(found)}")
 
 

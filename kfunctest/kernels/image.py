@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import lz4.block
 import zstandard
@@ -82,24 +82,40 @@ def _no_image(path: Path, data: bytes) -> SpecError:
     return SpecError(f"{path} is no kernel image", remedy="pass a bzImage, as in arch/x86/boot/ or /boot/vmlinuz-*")
 
 
+class _Decompressor(Protocol):
+    """What the decompressors of the standard library and of zstandard have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    def decompress(self, data: memoryview, /) -> bytes: ...
+
+
+def _whole(decompressor: _Decompressor, data: memoryview) -> bytes:
+    """Unpack one stream and ignore the kernel's trailer behind it; these objects take a cut stream without a word."""
+    unpacked = decompressor.decompress(data)
+    if not decompressor.eof:
+        raise EOFError("it is cut short")
+    return unpacked
+
+
 def _gzip(data: memoryview) -> bytes:
-    return zlib.decompressobj(wbits=31).decompress(data)
+    return _whole(zlib.decompressobj(wbits=31), data)
 
 
 def _xz(data: memoryview) -> bytes:
-    return lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(data)
+    return _whole(lzma.LZMADecompressor(lzma.FORMAT_XZ), data)
 
 
 def _lzma_alone(data: memoryview) -> bytes:
-    return lzma.LZMADecompressor(lzma.FORMAT_ALONE).decompress(data)
+    return _whole(lzma.LZMADecompressor(lzma.FORMAT_ALONE), data)
 
 
 def _bzip2(data: memoryview) -> bytes:
-    return bz2.BZ2Decompressor().decompress(data)
+    return _whole(bz2.BZ2Decompressor(), data)
 
 
 def _zstd(data: memoryview) -> bytes:
-    return zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj().decompress(data)
+    return _whole(zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj(), data)
 
 
 def _lz4_legacy(data: memoryview) -> bytes:

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Kernel images, modules and Debian packages made by hand: as small as what reads them allows. They do not boot."""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import struct
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from kfunctest import contract, proc
+
+RELEASE = "7.9.1+test-amd64"
+ENUMS = {
+    "node_stat_item": {"NR_LRU_BASE": 0, "NR_VM_NODE_STAT_ITEMS": 2},
+    "memcg_stat_item": {"MEMCG_SWAP": 2, "MEMCG_NR_STAT": 3},
+    "vm_event_item": {"PGFAULT": 0, "NR_VM_EVENT_ITEMS": 1},
+    "memcg_memory_event": {"MEMCG_LOW": 0, "MEMCG_NR_MEMORY_EVENTS": 1},
+}
+CONFIG = "".join(
+    f"CONFIG_{name}=y\n"
+    for name in ("CGROUPS", "MEMCG", "BPF_SYSCALL", "BPF_JIT", "DEBUG_INFO_BTF", "9P_FS", "NET_9P_VIRTIO")
+)
+_ENUM, _FUNC, _FUNC_PROTO = 6, 12, 13
+
+
+def btf(enums: Mapping[str, Mapping[str, int]], functions: Iterable[str]) -> bytes:
+    """BTF with these enums and functions (Documentation/bpf/btf.rst)."""
+    strings = bytearray(b"\0")
+
+    def string(text: str) -> int:
+        strings.extend(text.encode() + b"\0")
+        return len(strings) - len(text) - 1
+
+    types = bytearray(struct.pack("<III", 0, _FUNC_PROTO << 24, 0))
+    for name, members in enums.items():
+        types += struct.pack("<III", string(name), _ENUM << 24 | len(members), 4)
+        for member, value in members.items():
+            types += struct.pack("<Ii", string(member), value)
+    for name in functions:
+        types += struct.pack("<III", string(name), _FUNC << 24, 1)
+    return struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(types), len(types), len(strings)) + types + strings
+
+
+def elf(sections: Mapping[str, bytes], machine: int = 62) -> bytes:
+    """A 64-bit ELF file with these sections."""
+    sections = {**sections, ".shstrtab": b""}
+    names = b"\0" + b"".join(name.encode() + b"\0" for name in sections)
+    sections[".shstrtab"] = names
+    body, headers, at = b"", bytes(64), 64
+    for name, content in sections.items():
+        kind = 3 if name == ".shstrtab" else 1
+        offset = names.index(b"\0" + name.encode() + b"\0") + 1
+        headers += struct.pack("<IIQQQQIIQQ", offset, kind, 0, 0, at, len(content), 0, 0, 1, 0)
+        body += content
+        at += len(content)
+    ident = b"\x7fELF\2\1\1" + bytes(9)
+    count = len(sections) + 1
+    return (
+        ident
+        + struct.pack("<HHIQQQIHHHHHH", 1, machine, 1, 0, 0, at, 0, 64, 0, 0, 64, count, count - 1)
+        + body
+        + headers
+    )
+
+
+def vmlinux(*, functions: Iterable[str] | None = None, with_btf: bool = True, config: str | None = None) -> bytes:
+    """What a kernel image unpacks to; all kfuncs and the memory controller are there unless told otherwise."""
+    if functions is None:
+        functions = [*sorted(contract.ALL), "mem_cgroup_css_alloc"]
+    sections = {".BTF": btf(ENUMS, functions)} if with_btf else {}
+    if config is not None:
+        sections[".rodata"] = b"IKCFG_ST" + gzip(config.encode()) + b"IKCFG_ED"
+    return elf({".text": b"\x90" * 16, **sections})
+
+
+def gzip(data: bytes) -> bytes:
+    """``data`` in gzip's format."""
+    packer = zlib.compressobj(wbits=31)
+    return packer.compress(data) + packer.flush()
+
+
+def bzimage(payload: bytes, release: str = RELEASE, xloadflags: int = 1) -> bytes:
+    """An x86 image around an already compressed ``payload`` (Documentation/arch/x86/boot.rst)."""
+    setup = bytearray(5 * 512)
+    setup[0x1F1] = 4
+    setup[0x202:0x206] = b"HdrS"
+    struct.pack_into("<H", setup, 0x20E, 0x400 - 0x200)
+    struct.pack_into("<H", setup, 0x236, xloadflags)
+    struct.pack_into("<II", setup, 0x248, 16, len(payload))
+    banner = f"{release} (builder@host) #1 SMP".encode()
+    setup[0x400 : 0x400 + len(banner)] = banner
+    return bytes(setup) + bytes(16) + payload + bytes(64)
+
+
+def image(release: str = RELEASE, **kwargs: object) -> bytes:
+    """A whole image with a gzip payload; the keywords are those of vmlinux()."""
+    return bzimage(gzip(vmlinux(**kwargs)), release)  # type: ignore[arg-type]
+
+
+def module(depends: str = "", softdep: str = "") -> bytes:
+    """A kernel module that depends on others."""
+    info = f"license=GPL\0depends={depends}\0" + (f"softdep={softdep}\0" if softdep else "")
+    return elf({".modinfo": info.encode()})
+
+
+def modules_folder(folder: Path, modules: Mapping[str, bytes]) -> None:
+    """Modules, compressed with xz, and the files that the kernel's build puts beside them."""
+    for name, content in modules.items():
+        path = folder / "kernel" / f"{name}.ko.xz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(lzma.compress(content))
+    (folder / "modules.order").write_text("".join(f"kernel/{name}.ko\n" for name in modules))
+    (folder / "modules.builtin").write_text("")
+
+
+def deb(pool: Path, work: Path, name: str, version: str, files: Mapping[str, bytes], depends: str = "") -> str:
+    """A package in ``pool``; returns its stanza for the list of packages."""
+    tree = work / f"{name}-{version}"
+    fields = f"Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: nobody <nobody@example.org>\n"
+    fields += f"Depends: {depends}\n" if depends else ""
+    (tree / "DEBIAN").mkdir(parents=True)
+    (tree / "DEBIAN" / "control").write_text(f"{fields}Description: made by a test\n")
+    for path, content in files.items():
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).write_bytes(content)
+    pool.mkdir(parents=True, exist_ok=True)
+    target = pool / f"{name}_{version}_amd64.deb"
+    proc.run([proc.need("dpkg-deb"), "-Znone", "--root-owner-group", "-b", tree, target], seconds=60)
+    data = target.read_bytes()
+    sha = hashlib.sha256(data).hexdigest()
+    return f"{fields}Filename: pool/{target.name}\nSize: {len(data)}\nSHA256: {sha}\nDescription: made by a test\n\n"
+
+
+def publish(archive: Path, suite: str, stanzas: Iterable[str]) -> None:
+    """Make ``archive`` one that apt reads: a suite with its list of packages, not signed."""
+    lists = archive / "dists" / suite / "main" / "binary-amd64"
+    lists.mkdir(parents=True, exist_ok=True)
+    text = "".join(stanzas).encode()
+    (lists / "Packages").write_bytes(text)
+    sha = hashlib.sha256(text).hexdigest()
+    (archive / "dists" / suite / "Release").write_text(
+        f"Origin: Test\nSuite: {suite}\nCodename: {suite}\nArchitectures: amd64\nComponents: main\n"
+        f"Date: Mon, 23 Nov 2026 00:00:00 UTC\nSHA256:\n {sha} {len(text)} main/binary-amd64/Packages\n"
+    )
