@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The fixtures that a test author uses. ``pytest --fixtures`` prints this file as a manual."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from kfunctest.contract import Contract
+from kfunctest.kernels.model import Kernel
+from kfunctest.plugin import SESSION
+from kfunctest.target.bpf import Bpf
+from kfunctest.target.kfuncs import Kfuncs
+from kfunctest.target.memcg import Memcg
+from kfunctest.target.vm import Vm
+
+pytest_plugins = ["kfunctest.plugin.hooks"]
+
+
+@pytest.fixture(scope="session")
+def kernel(request: pytest.FixtureRequest) -> Kernel:
+    """The kernel under judgement: release, image, configuration (``kernel.option("CONFIG_ZSWAP")``) and BTF facts.
+
+    One for each ``--kernel``; with several, every test runs on each of them.
+    """
+    judged: Kernel = getattr(request, "param", None) or request.config.stash[SESSION].kernels[0]
+    return judged
+
+
+@pytest.fixture(scope="session")
+def contract(request: pytest.FixtureRequest, kernel: Kernel) -> Contract:
+    """What the kernel is judged by: identified from its BTF or declared with ``--contract``, never by its behaviour."""
+    found = request.config.stash[SESSION].contract(kernel)
+    if found is None:
+        pytest.fail(f"{kernel.release} has none of the memcg BPF kfuncs", pytrace=False)
+    return found
+
+
+@pytest.fixture
+def vm(request: pytest.FixtureRequest, kernel: Kernel, contract: Contract) -> Vm:
+    """The kernel, running in a VM with an agent: ``vm.call(function_of_kfunctest_guest, ...)``, ``vm.cpus``, ``vm.console``.
+
+    Booted once for all tests, and anew after a test that lost it.
+    """
+    machine: Vm = request.config.stash[SESSION].vm(kernel)
+    return machine
+
+
+@pytest.fixture
+def memcg(request: pytest.FixtureRequest, vm: Vm) -> Iterator[Memcg]:
+    """A fresh memcg below the root, with workloads (``charge_anon``, ``fault``, ``oom``, ...) and its files.
+
+    Removed at the end with its children; that it cannot be removed is an error of the test.
+    """
+    with Memcg(vm, re.sub(r"\W+", "-", request.node.name)) as group:
+        yield group
+
+
+@pytest.fixture
+def kfuncs(request: pytest.FixtureRequest, vm: Vm) -> Kfuncs:
+    """Every kfunc as a call: ``kfuncs.usage(memcg)``, ``kfuncs.page_state(memcg, items.NR_ANON_MAPPED)``, ...
+
+    None instead of a memcg means the root memcg. All calls go through one BPF program that sleeps, so flushing is allowed;
+    ``kfuncs.batch(memcg, calls)`` makes several in one run of it.
+    """
+    calls: Kfuncs = request.config.stash[SESSION].kfuncs(vm)
+    return calls
+
+
+@pytest.fixture
+def bpf(request: pytest.FixtureRequest, vm: Vm) -> Iterator[Bpf]:
+    """Any program of ``selftests/bpf``: ``bpf.open("iter.bpf.c").load("dump")``, attach, run, read its globals.
+
+    ``bpf.verify(source, program)`` asks the verifier only. All is unloaded at the end.
+    """
+    with Bpf(vm, request.config.stash[SESSION].compiled) as loader:
+        yield loader
+
+
+@dataclass(frozen=True)
+class Items:
+    """Enumerators of the running kernel: ``items.NR_ANON_MAPPED``, ``items["pgfault".upper()]``, ``items.enum(...)``."""
+
+    kernel: Kernel
+
+    def __getattr__(self, name: str) -> int:
+        for enum, _ in self.kernel.facts.enums:
+            if name in (members := self.kernel.facts.enum(enum)):
+                return members[name]
+        raise AttributeError(f"{self.kernel.release} has no {name} in its BTF")
+
+    def enum(self, name: str) -> dict[str, int]:
+        """The members of ``enum name``, by name."""
+        return self.kernel.facts.enum(name)
+
+
+@pytest.fixture(scope="session")
+def items(kernel: Kernel) -> Items:
+    """Indexes and bounds from the kernel's own BTF, never from a header: ``items.MEMCG_NR_STAT``, ``items.PGFAULT``."""
+    return Items(kernel)

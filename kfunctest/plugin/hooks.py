@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The pytest plugin: options and hooks. What they do is in the modules beside this one, imported when needed."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from kfunctest.plugin import SESSION
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare what a run may be told."""
+    group = parser.getgroup("kfunctest", "judge the memcg BPF kfuncs of a kernel")
+    group.addoption(
+        "--kernel",
+        action="append",
+        metavar="SPEC",
+        help="the kernel to judge (repeatable): debian (default: the newest of the Debian archive that has the kfuncs), "
+        "debian:SERIES, or the path of an image, of an installed modules folder, or of a build tree",
+    )
+    group.addoption("--contract", metavar="NAME", help="judge by this revision's contract: v2 or v7.0 (default: by BTF)")
+    group.addoption("--debian-mirror", metavar="URL", help="the Debian archive to use (default: the system's own)")
+    group.addoption(
+        "--accel", choices=("auto", "kvm", "tcg"), default="auto", help="the accelerator (default: KVM where it works)"
+    )
+    group.addoption("--cpus", type=int, default=2, metavar="N", help="CPUs of a VM (default: 2)")
+    group.addoption("--memory", default="1G", metavar="SIZE", help="memory of a VM (default: 1G)")
+    group.addoption("--results", metavar="DIR", help="where consoles are kept (default: results/ below the root folder)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Attach the session. Nothing is looked up until a test asks for a kernel."""
+    from kfunctest.plugin.session import Session
+
+    config.addinivalue_line("markers", "bpf_programs(source): one test for each annotated program of selftests/bpf/<source>")
+    config.stash[SESSION] = Session(config)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End what runs, also after an interrupt."""
+    config.stash[SESSION].close()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test on each kernel, and one test per annotated BPF program."""
+    if "kernel" in metafunc.fixturenames:
+        from kfunctest.plugin import collect
+
+        collect.generate(metafunc, metafunc.config.stash[SESSION])
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    """Name the kernel, contract, accelerator and versions before the first test."""
+    return config.stash[SESSION].header()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name them again at the end, where a reader of a long log looks."""
+    session = config.stash[SESSION]
+    for line in session.header():
+        terminalreporter.write_line(line)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Give every failure the one command line that reproduces it."""
+    report = yield
+    if item.get_closest_marker("kfunc"):
+        from kfunctest.plugin import reproduce
+
+        reproduce.annotate(item, report)
+    return report

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The one command line that repeats a failure: same kernel, same test."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+
+def annotate(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Add the line to a failed test's report."""
+    if report.failed:
+        report.sections.append(("to reproduce", command(item.nodeid, item.config)))
+
+
+def command(nodeid: str, config: pytest.Config) -> str:
+    """The command line for one test, with the options of this run that decide what is judged."""
+    words = ["scripts/kfunc"]
+    for spec in config.getoption("kernel") or ["debian"]:
+        words += ["--kernel", spec]
+    for option in ("contract", "debian_mirror"):
+        if value := config.getoption(option):
+            words += [f"--{option.replace('_', '-')}", value]
+    if (accelerator := config.getoption("accel")) != "auto":
+        words += ["--accel", accelerator]
+    words += ["--cpus", str(config.getoption("cpus")), "--memory", config.getoption("memory")]
+    return shlex.join([*words, nodeid])

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What one pytest run shares: its kernels, the accelerator, and the VM that runs now."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from kfunctest import bpfbuild, contract, proc
+from kfunctest.errors import InfraError, KfunctestError
+from kfunctest.kernels import spec
+from kfunctest.kernels.model import Kernel
+from kfunctest.target import accelerator, vm
+from kfunctest.target.console import Console
+from kfunctest.target.kfuncs import Kfuncs
+
+T = TypeVar("T")
+
+BPF_SOURCES = Path(__file__).resolve().parents[2] / "selftests" / "bpf"
+#: Folders of earlier runs that are kept below results/.
+KEPT_RUNS = 5
+
+
+class Session:
+    """One run. Kernels are resolved at the first question about them; one VM runs at a time."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._kernels: list[Kernel] | None = None
+        self._running: vm.Vm | None = None
+        self._kfuncs: Kfuncs | None = None
+        self._booted = 0
+        self._owned = ExitStack()
+
+    @property
+    def kernels(self) -> list[Kernel]:
+        """The kernels asked for, without repetitions. Ends the run with the documented status when one cannot be had."""
+        if self._kernels is None:
+            self._kernels = self._or_exit(self._resolve)
+        return self._kernels
+
+    def _resolve(self) -> list[Kernel]:
+        found: dict[str, Kernel] = {}
+        for asked in self._config.getoption("kernel") or ["debian"]:
+            kernel = spec.resolve(asked, mirror=self._config.getoption("debian_mirror"))
+            found.setdefault(kernel.image_digest, kernel)
+        return list(found.values())
+
+    @cached_property
+    def accelerator(self) -> accelerator.Accelerator:
+        """What this run's VMs are accelerated by."""
+        forced = self._config.getoption("accel")
+        return accelerator.choose(None if forced == "auto" else forced)
+
+    def contract(self, kernel: Kernel) -> contract.Contract | None:
+        """The declared contract, else the one that the kernel's BTF names; None when the kfuncs are absent."""
+        declared = self._config.getoption("contract")
+        named = self._or_exit(lambda: contract.by_name(declared)) if declared else None
+        return named if named and kernel.facts.kfuncs else contract.identify(kernel.facts.kfuncs)
+
+    def vm(self, kernel: Kernel) -> vm.Vm:
+        """The VM of this kernel: the one that runs, or one booted now where none runs or the last one was lost."""
+        if self._running is None or self._running.lost or self._running.kernel is not kernel:
+            self.close()
+            self._running = self._or_exit(lambda: self._boot(kernel))
+        return self._running
+
+    def kfuncs(self, machine: vm.Vm) -> Kfuncs:
+        """The kfuncs of the VM that runs, loaded once a boot."""
+        if self._kfuncs is None:
+            self._kfuncs = Kfuncs(machine, self.compiled("kfuncs.bpf.c"))
+        return self._kfuncs
+
+    def compiled(self, source: str) -> Path:
+        """The object of ``selftests/bpf/<source>``."""
+        return self._or_exit(lambda: bpfbuild.build(BPF_SOURCES / source))
+
+    def close(self) -> None:
+        """End the VM that runs, if one does."""
+        self._running = self._kfuncs = None
+        self._owned.close()
+
+    def _boot(self, kernel: Kernel) -> vm.Vm:
+        shape = vm.Shape(cpus=self._config.getoption("cpus"), memory=self._config.getoption("memory"))
+        self._booted += 1
+        console = Console(self.results / f"console-{kernel.id}-{self._booted}.log")
+        return self._owned.enter_context(vm.boot(kernel, self.accelerator, console, shape))
+
+    @cached_property
+    def results(self) -> Path:
+        """The folder of this run's consoles: a new one each run, the oldest beyond KEPT_RUNS removed."""
+        chosen = self._config.getoption("results")
+        folder = Path(chosen) if chosen else self._config.rootpath / "results"
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+        run = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}{worker}"
+        try:
+            run.mkdir(parents=True)
+        except OSError as error:
+            raise InfraError(f"{folder} cannot be written ({error.strerror})", remedy="choose another with --results") from error
+        for old in sorted(path for path in folder.iterdir() if re.match(r"\d{8}-\d{6}-\d+", path.name))[:-KEPT_RUNS]:
+            shutil.rmtree(old, ignore_errors=True)
+        return run
+
+    def header(self, resolve: bool = False) -> list[str]:
+        """Lines that say what is judged and how; none when no test asked for a kernel (``resolve`` asks now)."""
+        if self._kernels is None and not resolve:
+            return []
+        lines = []
+        for kernel in self.kernels:
+            judged = self.contract(kernel)
+            how = "declared" if self._config.getoption("contract") else "identified by BTF"
+            lines.append(f"kernel: {kernel.release} ({kernel.origin})")
+            lines.append(f"contract: {judged.name} ({how})" if judged else "contract: none, the kfuncs are absent")
+        lines.append(f"accelerator: {self.accelerator.name} ({self.accelerator.why})")
+        lines.append(f"versions: {self.versions}")
+        if self._booted:
+            lines.append(f"consoles: {self.results}")
+        return lines
+
+    @cached_property
+    def versions(self) -> str:
+        """QEMU's and virtme-ng's versions, in one line."""
+        qemu = self._or_exit(lambda: proc.run([proc.need("qemu-system-x86_64"), "--version"], seconds=20))
+        found = re.search(r"version ([\w.]+)", qemu.stdout)
+        return f"QEMU {found[1] if found else 'unknown'}, virtme-ng {version('virtme-ng')}"
+
+    def _or_exit(self, work: Callable[[], T]) -> T:
+        """``work()``, or the end of the whole run in one line with the error's documented status."""
+        try:
+            return work()
+        except KfunctestError as error:
+            pytest.exit(f"kfunctest: {error}", returncode=error.exit_status)

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which enumerator stands behind which key of memory.stat, as data.
+
+Facts from ``memory_stats[]`` and ``memcg_vm_event_stat[]``, mm/memcontrol.c (7.2). page_state and memory.stat both
+give the value in the key's output unit (bytes, or a count), so they compare without a factor.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Keys read through bpf_mem_cgroup_page_state(): members of enum node_stat_item or enum memcg_stat_item.
+PAGE_STATE: Final = {
+    "anon": "NR_ANON_MAPPED",
+    "file": "NR_FILE_PAGES",
+    "kernel": "MEMCG_KMEM",
+    "kernel_stack": "NR_KERNEL_STACK_KB",
+    "pagetables": "NR_PAGETABLE",
+    "sec_pagetables": "NR_SECONDARY_PAGETABLE",
+    "percpu": "MEMCG_PERCPU_B",
+    "sock": "MEMCG_SOCK",
+    "vmalloc": "NR_VMALLOC",
+    "shmem": "NR_SHMEM",
+    "zswap": "MEMCG_ZSWAP_B",
+    "zswapped": "MEMCG_ZSWAPPED",
+    "file_mapped": "NR_FILE_MAPPED",
+    "file_dirty": "NR_FILE_DIRTY",
+    "file_writeback": "NR_WRITEBACK",
+    "swapcached": "NR_SWAPCACHE",
+    "anon_thp": "NR_ANON_THPS",
+    "file_thp": "NR_FILE_THPS",
+    "shmem_thp": "NR_SHMEM_THPS",
+    "inactive_anon": "NR_INACTIVE_ANON",
+    "active_anon": "NR_ACTIVE_ANON",
+    "inactive_file": "NR_INACTIVE_FILE",
+    "active_file": "NR_ACTIVE_FILE",
+    "unevictable": "NR_UNEVICTABLE",
+    "slab_reclaimable": "NR_SLAB_RECLAIMABLE_B",
+    "slab_unreclaimable": "NR_SLAB_UNRECLAIMABLE_B",
+}
+
+#: Keys read through bpf_mem_cgroup_vm_events(): members of enum vm_event_item. Counts.
+VM_EVENTS: Final = {
+    "pgfault": "PGFAULT",
+    "pgmajfault": "PGMAJFAULT",
+    "pgactivate": "PGACTIVATE",
+    "pgdeactivate": "PGDEACTIVATE",
+    "pglazyfree": "PGLAZYFREE",
+    "pglazyfreed": "PGLAZYFREED",
+    "thp_fault_alloc": "THP_FAULT_ALLOC",
+    "thp_collapse_alloc": "THP_COLLAPSE_ALLOC",
+}
+
+#: Keys of memory.events read through bpf_mem_cgroup_memory_events(): members of enum memcg_memory_event. Counts.
+MEMORY_EVENTS: Final = {
+    "low": "MEMCG_LOW",
+    "high": "MEMCG_HIGH",
+    "max": "MEMCG_MAX",
+    "oom": "MEMCG_OOM",
+    "oom_kill": "MEMCG_OOM_KILL",
+    "oom_group_kill": "MEMCG_OOM_GROUP_KILL",
+}

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""BPF objects of selftests/bpf in a running kernel: load, attach, run, and the verifier's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from kfunctest.errors import VmDied
+from kfunctest.guest import bpf
+from kfunctest.target.memcg import Memcg
+from kfunctest.target.protocol import Target
+
+#: Opening and loading an object reads the kernel's whole BTF: seconds with KVM, stretched under emulation.
+LOAD_SECONDS = 30.0
+
+#: enum bpf_cgroup_iter_order (include/uapi/linux/bpf.h)
+SELF_ONLY, DESCENDANTS_PRE, DESCENDANTS_POST, ANCESTORS_UP = range(1, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the verifier said of one program: ``errno`` 0 when it was loaded, and the log."""
+
+    errno: int
+    log: str
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the program was loaded."""
+        return self.errno == 0
+
+
+class BpfObject:
+    """One object, opened; closed with all its links when its Bpf is."""
+
+    def __init__(self, target: Target, path: Path) -> None:
+        self._target = target
+        self._handle = target.call_within(LOAD_SECONDS, bpf.open_object, str(path))
+        self._links = ExitStack()
+
+    def load(self, *programs: str) -> BpfObject:
+        """Load these programs. Raises GuestError of kind VerifierError, with the log, when one is refused."""
+        self._target.call_within(LOAD_SECONDS, bpf.load, self._handle, list(programs))
+        return self
+
+    def run(self, program: str, struct: str, **fields: int) -> dict[str, int]:
+        """Run a ``SEC("syscall")`` program once. Returns the context's fields afterwards, and its result as ``retval``."""
+        retval, after = self._target.call_within(LOAD_SECONDS, bpf.run, self._handle, program, struct, fields)
+        return {**after, "retval": retval}
+
+    def run_packet(self, program: str, packet: bytes = bytes(64)) -> int:
+        """Run a program that takes a packet and return its result."""
+        return self._target.call(bpf.run_packet, self._handle, program, packet)
+
+    def attach(self, program: str) -> None:
+        """Attach to what the program's section names, until the object is closed."""
+        link = self._target.call(bpf.attach, self._handle, program)
+        self._links.callback(self._target.call, bpf.detach, link)
+
+    def attach_cgroup_iter(self, program: str, memcg: Memcg, order: int = SELF_ONLY) -> Callable[[], str]:
+        """Attach an iterator to the memcg's cgroup. Each call of what is returned runs it and returns what it printed."""
+        link = self._target.call(bpf.attach_cgroup_iter, self._handle, program, memcg.path, order)
+        self._links.callback(self._target.call, bpf.detach, link)
+        return lambda: self._target.call(bpf.read_iterator, link).decode()
+
+    def __getitem__(self, name: str) -> int | bytes:
+        """A global variable."""
+        return self._target.call(bpf.read_global, self._handle, name)
+
+    def __setitem__(self, name: str, value: int | bytes) -> None:
+        self._target.call(bpf.write_global, self._handle, name, value)
+
+    def close(self) -> None:
+        """Detach every link and unload."""
+        self._links.close()
+        self._target.call(bpf.close, self._handle)
+
+
+class Bpf:
+    """Loads objects by the name of their source file; everything loaded is gone on leaving."""
+
+    def __init__(self, target: Target, compiled: Callable[[str], Path]) -> None:
+        self._target = target
+        self._compiled = compiled
+        self._objects: list[BpfObject] = []
+
+    def open(self, source: str) -> BpfObject:
+        """Open ``selftests/bpf/<source>``, compiled where its content is new. Nothing is loaded yet."""
+        self._objects.append(BpfObject(self._target, self._compiled(source)))
+        return self._objects[-1]
+
+    def verify(self, source: str, program: str) -> Verdict:
+        """Let the verifier judge one program and unload it again."""
+        return Verdict(*self._target.call_within(LOAD_SECONDS, bpf.try_load, str(self._compiled(source)), program))
+
+    def __enter__(self) -> Bpf:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if isinstance(error, VmDied):
+            return
+        while self._objects:
+            self._objects.pop().close()

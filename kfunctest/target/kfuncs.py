@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Every kfunc as a Python call, through one sleepable BPF program (selftests/bpf/kfuncs.bpf.c)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kfunctest.guest import bpf
+from kfunctest.target.memcg import Memcg
+from kfunctest.target.protocol import Target
+
+#: What the kfuncs return for an index that they do not take: (unsigned long)-1.
+ULONG_MAX = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One kfunc call of a batch: an operation of ``enum call_op`` and, where it takes one, an index."""
+
+    operation: str
+    index: int = 0
+
+
+class NoMemcg(Exception):
+    """bpf_get_mem_cgroup() or bpf_get_root_mem_cgroup() returned NULL."""
+
+
+class KfuncMissing(Exception):
+    """The kernel lacks the kfunc."""
+
+
+class Kfuncs:
+    """The kfuncs of one running kernel.
+
+    ``memcg`` is a Memcg, or None for the root memcg as bpf_get_root_mem_cgroup() returns it. Values are the kfunc's
+    own, as unsigned 64-bit numbers; nothing is converted. Every call gets the memcg and puts it again.
+    Raises NoMemcg when there is none to get, KfuncMissing when the kernel lacks the kfunc.
+    """
+
+    def __init__(self, target: Target, program: Path) -> None:
+        self._target = target
+        self._handle = target.call_within(30, bpf.open_object, str(program))
+        target.call_within(30, bpf.load, self._handle, ["run_calls"])
+        self._operations = target.call(bpf.object_enum, self._handle, "call_op")
+        self._errors = target.call(bpf.object_enum, self._handle, "call_error")
+
+    def usage(self, memcg: Memcg | None) -> int:
+        """bpf_mem_cgroup_usage(): bytes."""
+        return self.batch(memcg, [Call("USAGE")])[0]
+
+    def page_state(self, memcg: Memcg | None, item: int) -> int:
+        """bpf_mem_cgroup_page_state(): in the item's own output unit, as of the last flush."""
+        return self.batch(memcg, [Call("PAGE_STATE", item)])[0]
+
+    def vm_events(self, memcg: Memcg | None, event: int) -> int:
+        """bpf_mem_cgroup_vm_events(): a count, as of the last flush."""
+        return self.batch(memcg, [Call("VM_EVENTS", event)])[0]
+
+    def memory_events(self, memcg: Memcg | None, event: int) -> int:
+        """bpf_mem_cgroup_memory_events(): a count, live."""
+        return self.batch(memcg, [Call("MEMORY_EVENTS", event)])[0]
+
+    def flush_stats(self, memcg: Memcg | None) -> None:
+        """bpf_mem_cgroup_flush_stats(): bring page_state and vm_events of this subtree up to date, if enough is pending."""
+        self.batch(memcg, [Call("FLUSH_STATS")])
+
+    def batch(self, memcg: Memcg | None, calls: Sequence[Call]) -> list[int]:
+        """Make the calls in order on one memcg, in one run of the program, and return a value for each."""
+        error, failed, values = self._target.call(
+            bpf.run_calls,
+            self._handle,
+            memcg is None,
+            0 if memcg is None else memcg.id,
+            [(self._operations[f"CALL_{call.operation}"], call.index) for call in calls],
+        )
+        name = next(name for name, value in self._errors.items() if value == error)
+        if name == "CALL_OK":
+            return values
+        if name == "CALL_NO_MEMCG":
+            raise NoMemcg(f"no memcg for {memcg.path if memcg else 'root'}")
+        if name == "CALL_NO_KFUNC":
+            missing = calls[failed].operation.lower() if failed < len(calls) else "get, put or get_root"
+            raise KfuncMissing(f"this kernel lacks the kfunc for {missing}")
+        raise AssertionError(f"{name} from kfuncs.bpf.c for {memcg.path if memcg else 'root'}, call {failed}")

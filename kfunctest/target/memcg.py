@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A memory cgroup of a running kernel, with a worker inside that does what the test says."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from types import TracebackType
+
+from kfunctest.errors import GuestError, VmDied
+from kfunctest.guest import cgroup, workers
+from kfunctest.target.protocol import Target
+
+KiB = 1 << 10
+MiB = 1 << 20
+
+#: Seconds (with KVM) that a removed cgroup's last process may need to leave it after its death.
+LEAVE_SECONDS = 2.0
+
+
+class Memcg:
+    """A cgroup with the memory controller. Made on entering, removed with its children on leaving; a leak is an error.
+
+    Workloads run in a worker process inside the memcg, so the kernel charges them to it, while the test's own BPF
+    programs and file reads run outside and charge nothing to it.
+    """
+
+    def __init__(self, target: Target, path: str) -> None:
+        self._target = target
+        #: The path below the cgroup mount.
+        self.path = path
+        self.id = 0
+        self._worker = 0
+        self._delegated = False
+        self._owned = ExitStack()
+
+    def __enter__(self) -> Memcg:
+        self.id = self._target.call(cgroup.create, self.path)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if isinstance(error, VmDied):
+            return
+        self._owned.close()
+        self.kill()
+        self._target.call(cgroup.remove, self.path, LEAVE_SECONDS)
+
+    def child(self, name: str = "child") -> Memcg:
+        """A memcg below this one, removed with it. No process may be in this one then: cgroup2 allows them in leaves."""
+        if not self._delegated:
+            self._target.call(cgroup.delegate_memory, self.path)
+            self._delegated = True
+        return self._owned.enter_context(Memcg(self._target, f"{self.path}/{name}"))
+
+    def charge_anon(self, size: int) -> int:
+        """Touch ``size`` bytes of private memory in pages of the base size, and keep them. Returns the bytes touched."""
+        return self._work("charge_anon", size)
+
+    def release_anon(self) -> int:
+        """Unmap what charge_anon() kept. Returns the bytes unmapped."""
+        return self._work("release_anon")
+
+    def charge_shmem(self, size: int) -> int:
+        """Touch ``size`` bytes of a shared anonymous mapping, charged as shmem, and keep them."""
+        return self._work("charge_shmem", size)
+
+    def release_shmem(self) -> int:
+        """Unmap what charge_shmem() kept. Returns the bytes unmapped."""
+        return self._work("release_shmem")
+
+    def fault(self, pages: int) -> int:
+        """Take one minor fault on each of ``pages`` fresh pages, then free them. Returns the pages."""
+        return self._work("fault", pages)
+
+    def write_file(self, path: str, size: int) -> int:
+        """Write ``size`` bytes to the guest's file ``path``. virtme-ng's writable folders are tmpfs: charged as shmem."""
+        return self._work("write_file", path, size)
+
+    def oom(self, size: int) -> str:
+        """Charge ``size`` bytes, more than memory.max allows, and return how the worker died."""
+        try:
+            self.charge_anon(size)
+        except GuestError as death:
+            if death.kind != "WorkerDied":
+                raise
+            self._worker = 0
+            return death.message
+        raise AssertionError(f"expected the kernel to kill the worker in {self.path}; it charged {size} bytes and lives")
+
+    def kill(self) -> None:
+        """Kill the worker, if there is one; its memory is uncharged when this returns or a moment later."""
+        if self._worker:
+            self._target.call(workers.end, self._worker)
+            self._worker = 0
+
+    def start(self) -> None:
+        """Start the worker now, so that its own footprint is charged before something is measured."""
+        if not self._worker:
+            self._worker = self._target.call(workers.spawn, self.path)
+
+    def current(self) -> int:
+        """memory.current, in bytes."""
+        return int(self.read("memory.current"))
+
+    def stat(self) -> dict[str, int]:
+        """memory.stat by key, in the file's own units. Reading it flushes pending updates."""
+        return self._target.call(cgroup.read_keys, self.path, "memory.stat")
+
+    def events(self) -> dict[str, int]:
+        """memory.events by key."""
+        return self._target.call(cgroup.read_keys, self.path, "memory.events")
+
+    def read(self, file: str) -> str:
+        """Any file of the cgroup."""
+        return self._target.call(cgroup.read, self.path, file)
+
+    def write(self, file: str, text: str) -> None:
+        """Write to a file of the cgroup, such as ``memory.max``."""
+        self._target.call(cgroup.write, self.path, file, text)
+
+    def _work(self, command: str, *args: object) -> int:
+        self.start()
+        return self._target.call_within(30, workers.work, self._worker, command, *args)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""bpf_mem_cgroup_usage(): the bytes charged to a memcg and its descendants, live; what memory.current says."""
+
+from __future__ import annotations
+
+import pytest
+
+from kfunctest.measure import WORKER_PAGES, sandwich, stock
+from kfunctest.target.kfuncs import Kfuncs
+from kfunctest.target.memcg import Memcg, MiB
+from kfunctest.target.vm import Vm
+from kfunctest.wait import wait_until
+
+pytestmark = pytest.mark.kfunc(name="usage")
+
+
+def test_usage_equals_memory_current(memcg: Memcg, kfuncs: Kfuncs) -> None:
+    for size in (0, 1 * MiB, 7 * MiB):
+        memcg.charge_anon(size) if size else memcg.start()
+        usage = sandwich(memcg.current, lambda: kfuncs.usage(memcg))
+        assert usage, f"usage of {memcg.path} after {size} more bytes, against memory.current, in bytes: {usage}"
+
+
+def test_usage_grows_by_the_bytes_touched(vm: Vm, memcg: Memcg, kfuncs: Kfuncs) -> None:
+    memcg.start()
+    before = kfuncs.usage(memcg)
+    touched = memcg.charge_anon(16 * MiB)
+    grown = kfuncs.usage(memcg) - before
+    slack = stock(vm.cpus, vm.page_size) + WORKER_PAGES * vm.page_size
+    assert abs(grown - touched) <= slack, f"usage of {memcg.path} grew by {grown} bytes, expected {touched} +- {slack}"
+
+
+def test_usage_falls_back_after_release(vm: Vm, memcg: Memcg, kfuncs: Kfuncs) -> None:
+    memcg.start()
+    before = kfuncs.usage(memcg)
+    memcg.charge_anon(16 * MiB)
+    memcg.release_anon()
+    kept = kfuncs.usage(memcg) - before
+    slack = stock(vm.cpus, vm.page_size) + WORKER_PAGES * vm.page_size
+    assert abs(kept) <= slack, f"usage of {memcg.path} kept {kept} bytes of 16 MiB that were unmapped, expected 0 +- {slack}"
+
+
+def test_usage_is_zero_in_an_empty_memcg(memcg: Memcg, kfuncs: Kfuncs) -> None:
+    assert kfuncs.usage(memcg) == 0, f"expected 0 bytes in {memcg.path}, where no process ever was"
+
+
+def test_usage_of_a_parent_counts_its_children(vm: Vm, memcg: Memcg, kfuncs: Kfuncs) -> None:
+    child = memcg.child().child("grandchild")
+    child.charge_anon(8 * MiB)
+    inner, outer = kfuncs.usage(child), kfuncs.usage(memcg)
+    assert outer >= inner >= 8 * MiB, f"usage in bytes: parent {outer}, grandchild {inner}, of which 8 MiB were touched"
+    usage = sandwich(memcg.current, lambda: kfuncs.usage(memcg))
+    assert usage, f"usage of {memcg.path}, against memory.current, in bytes: {usage}"
+
+
+def test_usage_of_a_sibling_is_its_own(memcg: Memcg, kfuncs: Kfuncs) -> None:
+    busy, idle = memcg.child("busy"), memcg.child("idle")
+    busy.charge_anon(8 * MiB)
+    assert kfuncs.usage(busy) >= 8 * MiB
+    assert kfuncs.usage(idle) == 0, "8 MiB were charged to its sibling"
+
+
+def test_usage_is_live_without_a_flush(vm: Vm, memcg: Memcg, kfuncs: Kfuncs) -> None:
+    """One page less than a CPU's stock at a time: each step shows in memory.current at once, and so in usage."""
+    memcg.start()
+    for _ in range(4):
+        memcg.charge_anon(63 * vm.page_size)
+        usage = sandwich(memcg.current, lambda: kfuncs.usage(memcg))
+        assert usage, f"usage of {memcg.path}, against memory.current, in bytes: {usage}"
+
+
+def test_usage_returns_to_the_stock_when_the_last_process_is_gone(vm: Vm, memcg: Memcg, kfuncs: Kfuncs) -> None:
+    memcg.charge_anon(8 * MiB)
+    memcg.kill()
+    limit = stock(vm.cpus, vm.page_size)
+    left = wait_until(
+        lambda: kfuncs.usage(memcg) <= limit and kfuncs.usage(memcg) + 1,
+        seconds=5 * vm.accelerator.slowdown,
+        what=f"usage of {memcg.path} to fall to a stock of {limit} bytes",
+    )
+    assert left - 1 == memcg.current()

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the verifier refuses and accepts. Each program stands in selftests/bpf with its reason and the message it must get.
+
+The annotations are the kernel's own: ``__failure``, ``__success``, ``__msg("...")``.
+"""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from kfunctest.annotations import Expectation
+from kfunctest.target.bpf import Bpf
+
+pytestmark = pytest.mark.kfunc(name="verifier")
+
+
+@pytest.mark.bpf_programs("refused.bpf.c")
+def test_the_verifier_refuses(bpf: Bpf, program: str, expectation: Expectation) -> None:
+    verdict = bpf.verify("refused.bpf.c", program)
+    assert not expectation.success, f"{program} stands in refused.bpf.c and is marked __success"
+    assert not (wrong := expectation.mismatch(verdict.accepted, verdict.log)), f"{program}: {wrong}"
+    assert verdict.errno in (errno.EINVAL, errno.EACCES), f"{program}: refused with {errno.errorcode.get(verdict.errno)}"
+
+
+@pytest.mark.bpf_programs("refused_license.bpf.c")
+def test_the_verifier_refuses_a_license_other_than_gpl(bpf: Bpf, program: str, expectation: Expectation) -> None:
+    verdict = bpf.verify("refused_license.bpf.c", program)
+    assert not (wrong := expectation.mismatch(verdict.accepted, verdict.log)), f"{program}: {wrong}"
+
+
+@pytest.mark.bpf_programs("accepted.bpf.c")
+def test_the_verifier_accepts(bpf: Bpf, program: str, expectation: Expectation) -> None:
+    verdict = bpf.verify("accepted.bpf.c", program)
+    assert expectation.success, f"{program} stands in accepted.bpf.c and is marked __failure"
+    assert not (wrong := expectation.mismatch(verdict.accepted, verdict.log)), f"{program}: {wrong}"
