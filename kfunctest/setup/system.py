@@ -64,7 +64,7 @@ def root_prefix() -> list[str] | None:
 
 def refusal(needs: Sequence[Need], here: str | None, why: str) -> InfraError:
     """The message that names the missing tools, why each is needed, and its package on every distribution."""
-    rows = [("missing", "needed because it", *DISTRIBUTIONS)]
+    rows = [("missing", "why", *DISTRIBUTIONS)]
     rows += [(need.what, need.why, *need.packages) for need in needs]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     table = "\n".join(

@@ -71,7 +71,8 @@ def watch(
         try:
             assert process.stdout is not None
             for raw in process.stdout:
-                line = raw.decode(errors="backslashreplace").strip()
+                # dpkg counts percents with carriage returns inside one line.
+                line = raw.decode(errors="backslashreplace").strip().rpartition("\r")[2]
                 if line:
                     lines.append(line)
                     _show(line, time.monotonic() - start)
