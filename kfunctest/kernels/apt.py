@@ -126,7 +126,7 @@ class Archive:
         """One line for what apt said on standard error."""
         lines = [line for line in text.splitlines() if line.startswith(("E:", "W:"))] or text.splitlines()
         first = lines[0].lstrip("EW: ") if lines else "no reason given"
-        if re.search(r"Release file|404 +Not Found", text) and not re.search(r"NO_PUBKEY|not signed|GPG", text):
+        if re.search(r"Release file| 404 ", text) and not re.search(r"NO_PUBKEY|not signed|GPG", text):
             return NoSuchSuite(f"the mirror {self.mirror} has no suite {self.suite}", remedy="pass --debian-mirror URL")
         if re.search(r"NO_PUBKEY|not signed|GPG error|signatures? (?:were|was|couldn't)|Signed-By", text):
             return InfraError(

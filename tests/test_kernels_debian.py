@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Kernels from a Debian archive: a small unsigned one on this machine, through the real apt and dpkg-deb."""
+
+from __future__ import annotations
+
+import http.server
+import io
+import sys
+import threading
+import urllib.parse
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from kfunctest import cache, proc
+from kfunctest.errors import InfraError, KfunctestError, SpecError
+from kfunctest.kernels import apt, debian
+from kfunctest.kernels.progress import Progress
+from kfunctest.kernels.spec import resolve
+from kfunctest.wait import wait_until
+from tests import fakekernel
+
+pytestmark = pytest.mark.skipif(
+    any(proc.find(tool) is None for tool in ("apt-get", "dpkg-deb", "depmod")), reason="needs apt, dpkg and kmod"
+)
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+BACKPORTS = "trixie-backports"
+
+
+class Archive:
+    """A Debian archive behind an HTTP server of this test's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "archive"
+        self._work = folder / "work"
+        self._stanzas: dict[str, list[str]] = {}
+        self.requests: list[str] = []
+        self.corrupt = self.stall = False
+        self.released = threading.Event()
+        archive = self
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def __init__(self, *args: object, **kwargs: object) -> None:
+                super().__init__(*args, directory=str(archive.folder), **kwargs)  # type: ignore[arg-type]
+
+            def do_GET(self) -> None:
+                archive.requests.append(self.path)
+                path = archive.folder / urllib.parse.unquote(self.path).lstrip("/")
+                if path.suffix == ".deb" and (archive.corrupt or archive.stall):
+                    data = path.read_bytes()
+                    self.send_response(200)
+                    self.send_header("Content-Length", str(len(data)))
+                    self.end_headers()
+                    self.wfile.write(data[: len(data) // 2])
+                    if archive.stall:
+                        archive.released.wait(60)
+                    self.wfile.write(bytes(len(data) - len(data) // 2))
+                    return
+                del self.headers["If-Modified-Since"]  # its resolution is a second: longer than a test takes
+                super().do_GET()
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.mirror = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def add(self, release: str, version: str, suite: str = BACKPORTS, *, whole: bool = True) -> None:
+        """A kernel as Debian has cut it into packages since 6.19; not ``whole``: its modules are gone."""
+        folder = self._work / f"modules-{release}"
+        if not folder.exists():
+            fakekernel.modules_folder(folder, {"fs/9p": fakekernel.module(), "gpu/huge": fakekernel.module()})
+        files = {f"usr/lib/modules/{release}/{p.relative_to(folder)}": p.read_bytes() for p in folder.rglob("*.*")}
+        base = {
+            f"usr/lib/modules/{release}/config": fakekernel.CONFIG.encode(),
+            f"usr/lib/modules/{release}/modules.builtin": b"",
+        }
+        image = {f"usr/lib/modules/{release}/vmlinuz": fakekernel.image(release)}
+        parts = {"base": base, "binary": image, "modules": files if whole else None}
+        depends = "kmod, " + ", ".join(f"linux-{part}-{release} (= {version})" for part in parts)
+        for part, content in parts.items():
+            if content is not None:
+                self._package(suite, f"linux-{part}-{release}", version, content)
+        self._package(suite, f"linux-image-{release}", version, {}, depends)
+
+    def add_old(self, release: str, version: str, suite: str) -> None:
+        """A kernel in one package, as Debian had it before."""
+        files = {
+            f"boot/vmlinuz-{release}": fakekernel.image(release, functions=["mem_cgroup_css_alloc"]),
+            f"boot/config-{release}": fakekernel.CONFIG.encode(),
+            f"usr/lib/modules/{release}/modules.order": b"",
+            f"usr/lib/modules/{release}/modules.builtin": b"",
+        }
+        self._package(suite, f"linux-image-{release}", version, files, "kmod")
+
+    def _package(self, suite: str, name: str, version: str, files: dict[str, bytes], depends: str = "") -> None:
+        stanza = fakekernel.deb(self.folder / "pool", self._work / suite, name, version, files, depends)
+        self._stanzas.setdefault(suite, []).append(stanza)
+        fakekernel.publish(self.folder, suite, self._stanzas[suite])
+
+    def fetch(self, spec: str = "debian", *, update: bool = False, trust: str = "trusted=yes") -> debian.Fetched:
+        """What the engine does for ``spec``, trusting this unsigned archive."""
+        return debian.fetch(spec, mirror=self.mirror, update=update, progress=Progress(io.StringIO()), trust=trust)
+
+    def fetched_packages(self) -> list[str]:
+        """The packages that were asked for so far."""
+        return [path for path in self.requests if path.endswith(".deb")]
+
+    def close(self) -> None:
+        """End the server."""
+        self.released.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
+    """An archive with two kernels in trixie-backports, and a cache of this test's own."""
+    monkeypatch.setenv("KFUNCTEST_CACHE", str(tmp_path / "cache"))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    settings = tmp_path / "quick.conf"
+    settings.write_text('Acquire::Retries "0";\n')  # apt waits seven seconds between its three retries
+    monkeypatch.setenv("APT_CONFIG", str(settings))
+    archive = Archive(tmp_path)
+    archive.add("7.9.1+deb13-amd64", "7.9.1-1~bpo13+1")
+    archive.add("7.10.2+deb13-amd64", "7.10.2-1~bpo13+1")
+    yield archive
+    archive.close()
+
+
+def entries() -> list[str]:
+    """What the cache's kernels folder holds, hidden leftovers too."""
+    return sorted(path.name for path in (cache.root() / "kernels").glob("*"))
+
+
+def test_the_newest_is_found_fetched_and_kept_lean(archive: Archive) -> None:
+    fetched = archive.fetch()
+    assert fetched.release == "7.10.2+deb13-amd64"
+    assert f"Debian {BACKPORTS} 7.10.2-1~bpo13+1, resolved 20" in fetched.origin
+    files = {p.relative_to(fetched.modules).as_posix() for p in fetched.modules.rglob("*") if p.is_file()}
+    assert {"vmlinuz", "config", "modules.dep", "kernel/fs/9p.ko"} <= files
+    assert "kernel/gpu/huge.ko" not in files
+    top = cache.root() / "kernels" / fetched.entry
+    assert [path.name for path in top.iterdir()] == ["lib"]
+
+
+def test_the_second_run_asks_no_network_and_keeps_the_date(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = archive.fetch()
+    archive.add("7.11.1+deb13-amd64", "7.11.1-1~bpo13+1")
+    asked = len(archive.requests)
+    monkeypatch.setattr(proc, "run", lambda *_args, **_keywords: pytest.fail("a program was started"))
+    assert archive.fetch() == first
+    assert len(archive.requests) == asked
+
+
+def test_update_resolves_anew(archive: Archive) -> None:
+    archive.fetch()
+    archive.add("7.11.1+deb13-amd64", "7.11.1-1~bpo13+1")
+    assert archive.fetch(update=True).release == "7.11.1+deb13-amd64"
+    assert archive.fetch().release == "7.11.1+deb13-amd64"
+
+
+def test_an_update_that_finds_nothing_new_downloads_nothing(archive: Archive) -> None:
+    archive.fetch()
+    asked = archive.fetched_packages()
+    assert archive.fetch(update=True).release == "7.10.2+deb13-amd64"
+    assert archive.fetched_packages() == asked
+
+
+def test_a_deleted_entry_is_fetched_again(archive: Archive) -> None:
+    fetched = archive.fetch()
+    proc.run(["rm", "-r", cache.root() / "kernels" / fetched.entry], seconds=30)
+    assert archive.fetch().modules.is_dir()
+
+
+def test_other_flavours_are_not_kernels(archive: Archive) -> None:
+    for name in ("cloud-amd64", "rt-amd64", "amd64-dbg", "amd64-unsigned"):
+        archive.add(f"7.12.1+deb13-{name}", "7.12.1-1")
+    assert archive.fetch().release == "7.10.2+deb13-amd64"
+
+
+def test_a_kernel_whose_modules_are_gone_is_passed_over(archive: Archive) -> None:
+    archive.add("7.12.1+deb13-amd64", "7.12.1-1", whole=False)
+    assert archive.fetch().release == "7.10.2+deb13-amd64"
+    with pytest.raises(SpecError, match=r"no kernel 'debian:7\.12'"):
+        archive.fetch("debian:7.12")
+
+
+def test_sid_is_asked_where_backports_has_none_with_the_kfuncs(tmp_path: Path, archive: Archive) -> None:
+    other = Archive(tmp_path / "other")
+    try:
+        other.add_old("6.12.9+deb13-amd64", "6.12.9-1~bpo13+1", BACKPORTS)
+        other.add("7.8.1+deb14-amd64", "7.8.1-1", "sid")
+        assert other.fetch().suite == "sid"
+    finally:
+        other.close()
+
+
+def test_a_series_is_looked_for_in_every_suite(archive: Archive) -> None:
+    archive.add_old("6.12.9+deb13-amd64", "6.12.9-1", "trixie")
+    archive.add_old("6.12.10+deb13-amd64", "6.12.10-1", "trixie")
+    old = archive.fetch("debian:6.12")
+    assert (old.release, old.suite) == ("6.12.10+deb13-amd64", "trixie")
+    assert (old.modules / "vmlinuz").is_file()
+    assert (old.modules / "config").is_file()
+    assert archive.fetch("debian:7.9").release == "7.9.1+deb13-amd64"
+    with pytest.raises(SpecError, match=r"'debian:7\.1'.* debian:6\.12, debian:7\.9, debian:7\.10"):
+        archive.fetch("debian:7.1")
+
+
+@pytest.mark.parametrize("spec", ["debian:", "debian:new", "debian:7", "debian:7.2 "])
+def test_a_malformed_series(spec: str) -> None:
+    with pytest.raises(SpecError, match=r"write debian or debian:7\.2"):
+        resolve(spec)
+
+
+def test_a_corrupt_download_leaves_nothing_and_the_next_run_mends_it(archive: Archive) -> None:
+    archive.corrupt = True
+    with pytest.raises(InfraError, match="corrupt"):
+        archive.fetch()
+    assert entries() == []
+    archive.corrupt = False
+    assert archive.fetch().modules.is_dir()
+
+
+def test_a_download_killed_in_the_middle_never_looks_finished(archive: Archive) -> None:
+    archive.stall = True
+    script = (
+        "from kfunctest.kernels import debian; from kfunctest.kernels.progress import Progress\n"
+        f"debian.fetch('debian', mirror={archive.mirror!r}, update=False, progress=Progress(), trust='trusted=yes')"
+    )
+    with proc.spawn([sys.executable, "-c", script], cwd=CHECKOUT) as process:
+        wait_until(archive.fetched_packages, seconds=60, what="the download to begin")
+        process.kill()
+        process.wait()
+    assert [name for name in entries() if not name.startswith(".partial-")] == []
+    archive.stall = False
+    archive.released.set()
+    fetched = archive.fetch()
+    assert entries() == [fetched.entry]
+
+
+def test_two_runs_at_once_download_once(archive: Archive) -> None:
+    with ThreadPoolExecutor() as pool:
+        first, second = pool.map(lambda _number: archive.fetch(), range(2))
+    assert first == second
+    assert len(archive.fetched_packages()) == len(set(archive.fetched_packages())) == 3
+
+
+def test_an_unsigned_archive_is_refused_whatever_the_machine_allows(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    careless = tmp_path / "careless.conf"
+    careless.write_text('Acquire::AllowInsecureRepositories "true";\nAPT::Get::AllowUnauthenticated "true";\n')
+    monkeypatch.setenv("APT_CONFIG", str(careless))
+    keyring = tmp_path / "keyring.gpg"
+    keyring.write_bytes(b"")
+    with pytest.raises(InfraError, match=r"signature of trixie-backports .*not valid"):
+        archive.fetch(trust=f"signed-by={keyring}")
+    assert archive.fetched_packages() == []
+
+
+def test_the_way_to_the_network_is_inherited(archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = tmp_path / "apt.conf"
+    settings.write_text('Acquire::http::Proxy "http://127.0.0.1:9/";\nAcquire::Retries "0";\n')
+    monkeypatch.setenv("APT_CONFIG", str(settings))
+    monkeypatch.delenv("no_proxy")
+    with pytest.raises(InfraError, match=r"cannot be reached.*127\.0\.0\.1:9.*--debian-mirror"):
+        archive.fetch()
+    assert archive.requests == []
+
+
+def test_no_network_on_a_first_run_is_one_line(archive: Archive) -> None:
+    archive.close()
+    with pytest.raises(InfraError, match=r"cannot be reached.*--kernel PATH") as caught:
+        archive.fetch()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_mirror_that_is_not_debians(archive: Archive) -> None:
+    with pytest.raises(SpecError, match="has no suite"):
+        debian.fetch(
+            "debian",
+            mirror=f"{archive.mirror}/elsewhere",
+            update=False,
+            progress=Progress(io.StringIO()),
+            trust="trusted=yes",
+        )
+    with pytest.raises(SpecError, match="is no URL"):
+        resolve("debian", mirror="example")
+
+
+def test_a_machine_without_apt_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch, archive: Archive) -> None:
+    monkeypatch.setattr(proc, "find", lambda _tool: None)
+    with pytest.raises(InfraError, match="install apt and dpkg and pass --debian-mirror URL, or pass --kernel PATH"):
+        archive.fetch()
+
+
+def test_the_machines_mirror_is_debians_main_archive(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sources(*lines: str) -> str | KfunctestError:
+        done = proc.Completed((), 0, "\n".join(lines), "")
+        monkeypatch.setattr(proc, "run", lambda *_args, **_keywords: done)
+        try:
+            return apt.machine_mirror()
+        except InfraError as error:
+            return error
+
+    debian_fetched = "http://mirror.example/debian/ bookworm main Debian"
+    assert sources(debian_fetched) == "http://mirror.example/debian"
+    assert sources("http://third.example/apt/ bookworm main Third Party", debian_fetched) == (
+        "http://mirror.example/debian"
+    )
+    assert sources("mirror+file:/etc/apt/mirrors/debian.list/ trixie main Debian") == (
+        "mirror+file:/etc/apt/mirrors/debian.list"
+    )
+    not_fetched = "http://mirror.example/debian/ bookworm main $(ORIGIN)"
+    assert sources("http://third.example/deb/ stable main $(ORIGIN)", not_fetched) == "http://mirror.example/debian"
+    ubuntu = sources("http://archive.example/ubuntu/ noble main Ubuntu")
+    assert "no Debian mirror; pass --debian-mirror URL" in str(ubuntu)
+    assert "pass --debian-mirror" in str(sources())
+    assert "pass --debian-mirror" in str(sources("http://third.example/apt/debian/ bookworm main Third Party"))
+
+
+@pytest.mark.network
+def test_the_real_archive_has_a_default_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KFUNCTEST_CACHE", str(tmp_path / "cache"))
+    kernel = resolve("debian", progress=Progress(io.StringIO()))
+    assert kernel.facts.kfuncs
+    assert kernel.modules is not None
