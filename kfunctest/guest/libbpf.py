@@ -25,7 +25,6 @@ from kfunctest.guest.libbpf_abi import (
     LibbpfMissing,
     Library,
     OpenOpts,
-    TestRunOpts,
     VerifierError,
     library,
 )
@@ -58,7 +57,8 @@ class Program:
         self.section: str = lib.c.bpf_program__section_name(pointer).decode()
 
     @property
-    def _p(self) -> int:
+    def pointer(self) -> int:
+        """The program as libbpf knows it. BpfError (EBADF) when its object is closed."""
         if self._pointer is None:
             raise BpfError(errno.EBADF, f"the object of program {self.name} is closed")
         return self._pointer
@@ -66,7 +66,7 @@ class Program:
     @property
     def fd(self) -> int:
         """The program's file descriptor; it belongs to the object. BpfError (EBADF) when it was not loaded."""
-        fd: int = self._lib.c.bpf_program__fd(self._p)
+        fd: int = self._lib.c.bpf_program__fd(self.pointer)
         if fd < 0:
             raise BpfError(errno.EBADF, f"program {self.name} is not loaded")
         return fd
@@ -83,16 +83,16 @@ class Program:
     @property
     def autoload(self) -> bool:
         """Whether the object's load() loads this program. To be set before."""
-        return bool(self._lib.c.bpf_program__autoload(self._p))
+        return bool(self._lib.c.bpf_program__autoload(self.pointer))
 
     @autoload.setter
     def autoload(self, on: bool) -> None:
-        self._lib.check(self._lib.c.bpf_program__set_autoload(self._p, on), f"set autoload of {self.name}")
+        self._lib.check(self._lib.c.bpf_program__set_autoload(self.pointer, on), f"set autoload of {self.name}")
 
     def add_flags(self, flags: int) -> None:
         """Load with these BPF_F_* flags too."""
-        all_flags = self._lib.c.bpf_program__flags(self._p) | flags
-        self._lib.check(self._lib.c.bpf_program__set_flags(self._p, all_flags), f"set flags of {self.name}")
+        all_flags = self._lib.c.bpf_program__flags(self.pointer) | flags
+        self._lib.check(self._lib.c.bpf_program__set_flags(self.pointer, all_flags), f"set flags of {self.name}")
 
     def want_log(self, level: int = 0) -> None:
         """Keep the verifier's log: at this level in any case, with 0 only when it refuses. Call it before load().
@@ -100,35 +100,23 @@ class Program:
         Formatting the log takes the verifier a multiple of its own time; load() asks for 0 where nothing was asked for.
         """
         if self._kept_log is None:
-            self._kept_log = mmap.mmap(-1, LOG_SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-            self._kept_log.madvise(mmap.MADV_NOHUGEPAGE)  # else the first byte charges 2 MiB to our cgroup
-            address = ctypes.addressof(ctypes.c_char.from_buffer(self._kept_log))
-            set_buffer = self._lib.c.bpf_program__set_log_buf(self._p, address, LOG_SIZE)
+            self._kept_log, address = data.log_buffer(LOG_SIZE)
+            set_buffer = self._lib.c.bpf_program__set_log_buf(self.pointer, address, LOG_SIZE)
             self._lib.check(set_buffer, f"set the log of {self.name}")
         elif not level:
             return
-        self._lib.check(self._lib.c.bpf_program__set_log_level(self._p, level), f"set the log level of {self.name}")
+        self._lib.check(
+            self._lib.c.bpf_program__set_log_level(self.pointer, level), f"set the log level of {self.name}"
+        )
 
     @property
     def log(self) -> str:
         """The verifier's log; empty when none was kept."""
-        return "" if self._kept_log is None else self._kept_log[: self._kept_log.find(b"\0")].decode(errors="replace")
+        return "" if self._kept_log is None else data.log_text(self._kept_log)
 
     def test_run(self, ctx: Any = None, packet: bytes | None = None, repeat: int = 0) -> int:
-        """Run the program once (BPF_PROG_TEST_RUN) and return its result as a signed 32-bit number.
-
-        ``ctx`` is a ctypes instance, changed in place by ``SEC("syscall")`` programs. ``packet`` is for programs that
-        take one (tc, xdp, cgroup_skb): at least 14 bytes; ``repeat`` only for these. Raises BpfError.
-        """
-        opts = TestRunOpts(sz=ctypes.sizeof(TestRunOpts), repeat=repeat)
-        if ctx is not None:
-            # A syscall program's ctx_out must stay unset: the kernel copies the context back to ctx_in.
-            opts.ctx_in, opts.ctx_size_in = ctypes.addressof(ctx), ctypes.sizeof(ctx)
-        if packet is not None:
-            keep = ctypes.create_string_buffer(packet, len(packet))
-            opts.data_in, opts.data_size_in = ctypes.addressof(keep), len(packet)
-        self._lib.check(self._lib.c.bpf_prog_test_run_opts(self.fd, ctypes.byref(opts)), f"run {self.name}")
-        return ctypes.c_int32(opts.retval).value
+        """Run the program once, as :meth:`Library.run_once` says. Raises BpfError."""
+        return self._lib.run_once(self.fd, self.name, ctx, packet, repeat)
 
     def attach(self) -> Link:
         """Attach to what its section names: a tracepoint, fentry, fexit, an LSM hook. The link detaches it."""
@@ -158,7 +146,7 @@ class Program:
             os.close(fd)
 
     def _needs_load(self) -> int:
-        return self._p if self.fd >= 0 else 0
+        return self.pointer if self.fd >= 0 else 0
 
     def _linked(self, pointer: int | None) -> Link:
         return Link(self._lib, self._lib.check(pointer, f"attach {self.name}"), self.name)

@@ -22,7 +22,8 @@ class BpfError(OSError):
     """
 
     def __init__(self, number: int, what: str, log: str = "") -> None:
-        super().__init__(abs(number), f"{what}: {errno.errorcode.get(abs(number), number)}")
+        name = errno.errorcode.get(abs(number), f"libbpf's error {abs(number)}")  # its own begin at 4000
+        super().__init__(abs(number), f"{what}: {name}")
         self.log = log
 
     def __str__(self) -> str:
@@ -90,6 +91,49 @@ class IterOpts(ctypes.Structure):
     _fields_ = (("sz", ctypes.c_size_t), ("link_info", ctypes.c_void_p), ("link_info_len", ctypes.c_uint32))
 
 
+class ProgLoadOpts(ctypes.Structure):
+    """struct bpf_prog_load_opts."""
+
+    _fields_ = (
+        ("sz", ctypes.c_size_t),
+        ("attempts", ctypes.c_int),
+        ("expected_attach_type", ctypes.c_uint32),
+        ("prog_btf_fd", ctypes.c_uint32),
+        ("prog_flags", ctypes.c_uint32),
+        ("prog_ifindex", ctypes.c_uint32),
+        ("kern_version", ctypes.c_uint32),
+        ("attach_btf_id", ctypes.c_uint32),
+        ("attach_prog_fd", ctypes.c_uint32),
+        ("attach_btf_obj_fd", ctypes.c_uint32),
+        ("fd_array", ctypes.c_void_p),
+        ("func_info", ctypes.c_void_p),
+        ("func_info_cnt", ctypes.c_uint32),
+        ("func_info_rec_size", ctypes.c_uint32),
+        ("line_info", ctypes.c_void_p),
+        ("line_info_cnt", ctypes.c_uint32),
+        ("line_info_rec_size", ctypes.c_uint32),
+        ("log_level", ctypes.c_uint32),
+        ("log_size", ctypes.c_uint32),
+        ("log_buf", ctypes.c_void_p),
+    )
+
+
+#: libbpf_prog_prepare_load_fn_t: program, struct bpf_prog_load_opts, cookie.
+PREPARE_LOAD = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ProgLoadOpts), ctypes.c_long)
+
+
+class HandlerOpts(ctypes.Structure):
+    """struct libbpf_prog_handler_opts."""
+
+    _fields_ = (
+        ("sz", ctypes.c_size_t),
+        ("cookie", ctypes.c_long),
+        ("prog_setup_fn", ctypes.c_void_p),
+        ("prog_prepare_load_fn", PREPARE_LOAD),
+        ("prog_attach_fn", ctypes.c_void_p),
+    )
+
+
 _POINTER, _STRING, _INT, _U32, _SIZE, _BOOL = (
     ctypes.c_void_p,
     ctypes.c_char_p,
@@ -117,6 +161,13 @@ _SIGNATURES: tuple[tuple[Any, ...], ...] = (
     ("bpf_program__flags", _U32, _POINTER), ("bpf_program__set_flags", _INT, _POINTER, _U32),
     ("bpf_program__set_log_level", _INT, _POINTER, _U32),
     ("bpf_program__set_log_buf", _INT, _POINTER, _POINTER, _SIZE),
+    ("bpf_program__type", _INT, _POINTER), ("bpf_program__expected_attach_type", _INT, _POINTER),
+    ("bpf_program__insns", _POINTER, _POINTER), ("bpf_program__insn_cnt", _SIZE, _POINTER),
+    ("bpf_program__set_insns", _INT, _POINTER, _POINTER, _SIZE),
+    ("bpf_program__set_attach_target", _INT, _POINTER, _INT, _STRING),
+    ("bpf_prog_load", _INT, _INT, _STRING, _STRING, _POINTER, _SIZE, ctypes.POINTER(ProgLoadOpts)),
+    ("libbpf_register_prog_handler", _INT, _STRING, _INT, _INT, ctypes.POINTER(HandlerOpts)),
+    ("libbpf_unregister_prog_handler", _INT, _INT),
     ("bpf_program__attach", _POINTER, _POINTER),
     ("bpf_program__attach_cgroup", _POINTER, _POINTER, _INT),
     ("bpf_program__attach_iter", _POINTER, _POINTER, ctypes.POINTER(IterOpts)),
@@ -178,6 +229,22 @@ class Library:
         if result < 0:
             raise BpfError(result, what, self.printed())
         return result
+
+    def run_once(self, fd: int, name: str, ctx: Any = None, packet: bytes | None = None, repeat: int = 0) -> int:
+        """Run a program (BPF_PROG_TEST_RUN) and return its result as a signed 32-bit number. Raises BpfError.
+
+        ``ctx`` is a ctypes instance, changed in place by ``SEC("syscall")`` programs. ``packet`` is for programs that
+        take one (tc, xdp, cgroup_skb): at least 14 bytes; ``repeat`` only for these. ``name`` is for the message.
+        """
+        opts = TestRunOpts(sz=ctypes.sizeof(TestRunOpts), repeat=repeat)
+        if ctx is not None:
+            # A syscall program's ctx_out must stay unset: the kernel copies the context back to ctx_in.
+            opts.ctx_in, opts.ctx_size_in = ctypes.addressof(ctx), ctypes.sizeof(ctx)
+        if packet is not None:
+            keep = ctypes.create_string_buffer(packet, len(packet))
+            opts.data_in, opts.data_size_in = ctypes.addressof(keep), len(packet)
+        self.check(self.c.bpf_prog_test_run_opts(fd, ctypes.byref(opts)), f"run {name}")
+        return ctypes.c_int32(opts.retval).value
 
 
 _loaded: list[Library] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What BPF programs share with us: the global variables of an object, and its maps."""
+"""Memory that BPF programs, or the verifier, share with us: global variables, maps, the log."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Map:
     def __init__(self, lib: Library, pointer: int, btf: Btf) -> None:
         self._lib = lib
         self.name = lib.c.bpf_map__name(pointer).decode()
-        self._fd = lib.c.bpf_map__fd(pointer)
+        self._fd: int = lib.c.bpf_map__fd(pointer)
         self._key_size, self._value_size = lib.c.bpf_map__key_size(pointer), lib.c.bpf_map__value_size(pointer)
         key, value = lib.c.bpf_map__btf_key_type_id(pointer), lib.c.bpf_map__btf_value_type_id(pointer)
         self._key_type: CType | None = btf.ctype(key) if key else None
@@ -88,7 +88,9 @@ class Map:
     @property
     def fd(self) -> int:
         """The map's file descriptor; it belongs to the object."""
-        return self._lib.check(self._fd, f"map {self.name} of an object that is not loaded")
+        if self._fd < 0:
+            raise BpfError(errno.EBADF, f"map {self.name} is not made before its object is loaded")
+        return self._fd
 
     def __getitem__(self, key: Any) -> Any:
         value = ctypes.create_string_buffer(self._value_size)
@@ -149,3 +151,15 @@ def _memory(lib: Library, pointer: int) -> Any:
     size = ctypes.c_size_t()
     address = lib.check(lib.c.bpf_map__initial_value(pointer, ctypes.byref(size)), "initial value")
     return (ctypes.c_char * size.value).from_address(address)
+
+
+def log_buffer(size: int) -> tuple[mmap.mmap, int]:
+    """Memory for a verifier log of up to ``size`` bytes, and its address. Only pages that are written to exist."""
+    buffer = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    buffer.madvise(mmap.MADV_NOHUGEPAGE)  # else the first byte charges 2 MiB to our cgroup
+    return buffer, ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+
+
+def log_text(buffer: mmap.mmap) -> str:
+    """What the verifier wrote."""
+    return buffer[: buffer.find(b"\0")].decode(errors="replace")

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The verifier's verdict on every program of an object, for the price of loading one object.
+
+libbpf stops at the first program that the kernel refuses, so forty programs would mean forty loads, and each reads and
+indexes the kernel's whole BTF: 0.2 s under emulation. Here one load relocates all of them. A handler of ours is called
+before each program is loaded (libbpf_register_prog_handler), loads it by itself, keeps the verdict, and leaves libbpf
+two harmless instructions in the program's place.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+
+from kfunctest.guest.libbpf import LOG_SIZE, Object, Program, library
+from kfunctest.guest.libbpf_abi import PREPARE_LOAD, HandlerOpts, Library, ProgLoadOpts
+from kfunctest.guest.libbpf_data import log_buffer, log_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+#: r0 = 0; exit
+_HARMLESS = struct.pack("<BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)
+_SLEEPABLE = 1 << 4  # BPF_F_SLEEPABLE
+_XDP_FRAGS = 1 << 5  # BPF_F_XDP_HAS_FRAGS
+#: BPF_PROG_TYPE_TRACING, _EXT, _LSM: what they attach to is looked up in the kernel's BTF.
+_BTF_TARGET = (26, 28, 29)
+#: BPF_PROG_TYPE_SOCKET_FILTER, _SCHED_CLS, _SCHED_ACT, _XDP, _CGROUP_SKB, _LWT_IN, _LWT_OUT, _LWT_XMIT: take a packet.
+_PACKET = (1, 3, 4, 6, 8, 10, 11, 12)
+#: Bytes of the packet that a test run gets, as in the kernel's test_loader.c.
+_PACKET_SIZE = 64
+
+Verdict = tuple[int, str, int]
+
+
+def judge(path: str, programs: Sequence[Sequence[Any]]) -> dict[str, Verdict]:
+    """Ask the kernel for each program whether it takes it, and run it where that is wanted.
+
+    ``programs`` holds name, log level, BPF_F_* flags, and whether to run the program once if it is accepted.
+    A verdict is the errno (0: accepted), the verifier's log (always there for a refused program, for an accepted one
+    with a log level), and the result of the run, 0 without one.
+    Raises KeyError for a name that is not in the object, BpfError when the object cannot be relocated, a map cannot be
+    made, or a run fails; nothing stays loaded.
+    """
+    lib = library()
+    _keep_one_handler(lib)
+    wanted = {str(name): (int(level), int(flags), bool(run)) for name, level, flags, run in programs}
+    court = _Court(lib, wanted, _license(path))
+    handlers: list[int] = []
+    try:
+        with Object(path) as plain:
+            handlers.extend(court.handle(plain.programs[name]) for name in wanted)
+        with Object(path) as obj:
+            for name, program in obj.programs.items():
+                program.autoload = name in wanted
+                if name in wanted:
+                    court.aim(program)
+            obj.load()
+        return court.verdicts()
+    finally:
+        for handler in handlers:
+            lib.c.libbpf_unregister_prog_handler(handler)
+        court.close()
+
+
+class _Court:
+    def __init__(self, lib: Library, wanted: dict[str, tuple[int, int, bool]], license_: bytes) -> None:
+        self._lib, self._wanted, self._license = lib, wanted, license_
+        self._log, self._log_address = log_buffer(LOG_SIZE)
+        self._callback = PREPARE_LOAD(self._judge)  # libbpf keeps the pointer
+        self._found: dict[str, tuple[int, str]] = {}
+        self._fds: dict[str, tuple[int, int]] = {}
+
+    def handle(self, program: Program) -> int:
+        """Take over the section of this program, with the type that libbpf gives it."""
+        kind = self._lib.c.bpf_program__type(program.pointer)
+        attach = self._lib.c.bpf_program__expected_attach_type(program.pointer)
+        opts = HandlerOpts(sz=ctypes.sizeof(HandlerOpts), prog_prepare_load_fn=self._callback)
+        section = program.section.lstrip("?").encode()
+        handler = self._lib.c.libbpf_register_prog_handler(section, kind, attach, ctypes.byref(opts))
+        return self._lib.check(handler, f"take over the loading of {program.name}")
+
+    def aim(self, program: Program) -> None:
+        """Do by hand what libbpf's own handler would: set flags, and find the target of what attaches by BTF."""
+        kind, slash, target = program.section.lstrip("?").partition("/")
+        sleepable = _SLEEPABLE if kind == "syscall" or kind.endswith(".s") else 0
+        fragments = _XDP_FRAGS if kind == "xdp.frags" else 0
+        program.add_flags(self._wanted[program.name][1] | sleepable | fragments)
+        if slash and self._lib.c.bpf_program__type(program.pointer) in _BTF_TARGET:
+            done = self._lib.c.bpf_program__set_attach_target(program.pointer, 0, target.encode())
+            self._lib.check(done, f"find {target}, which {program.name} attaches to")
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """Run what is to be run, and put everything together."""
+        results = {}
+        for name, (error, log) in self._found.items():
+            result = 0
+            if name in self._fds and self._wanted[name][2]:
+                fd, kind = self._fds[name]
+                result = self._lib.run_once(fd, name, packet=bytes(_PACKET_SIZE) if kind in _PACKET else None)
+            results[name] = (error, log, result)
+        return results
+
+    def close(self) -> None:
+        """Unload every program."""
+        for fd, _kind in self._fds.values():
+            os.close(fd)
+        self._fds.clear()
+
+    def _judge(self, program: int, prepared: Any, _cookie: int) -> int:
+        """Called by libbpf with a relocated program and its options. What it returns, libbpf goes on with."""
+        try:
+            c = self._lib.c
+            name = c.bpf_program__name(program).decode()
+            level = self._wanted[name][0]
+            opts = ProgLoadOpts()
+            ctypes.memmove(ctypes.addressof(opts), prepared, ctypes.sizeof(opts))
+            opts.sz = ctypes.sizeof(opts)
+            opts.expected_attach_type = c.bpf_program__expected_attach_type(program)
+            self._found[name] = self._load(program, name, opts, level)
+            prepared.contents.func_info_cnt = prepared.contents.line_info_cnt = 0
+            prepared.contents.log_level = 0
+            return int(c.bpf_program__set_insns(program, ctypes.create_string_buffer(_HARMLESS), 2))
+        except BaseException:  # noqa: BLE001 - there is C above us: it must get a status, and load() says which program
+            return -errno.ECANCELED
+
+    def _load(self, program: int, name: str, opts: ProgLoadOpts, level: int) -> tuple[int, str]:
+        c = self._lib.c
+        kind = c.bpf_program__type(program)
+        self._log[0] = 0
+        fd = -1
+        for log_level in (level, level or 1):
+            opts.log_level = log_level
+            opts.log_buf, opts.log_size = (self._log_address, LOG_SIZE) if log_level else (0, 0)
+            fd = c.bpf_prog_load(
+                kind,
+                name.encode(),
+                self._license,
+                c.bpf_program__insns(program),
+                c.bpf_program__insn_cnt(program),
+                opts,
+            )
+            if fd >= 0 or log_level:
+                break
+        if fd >= 0:
+            self._fds[name] = fd, kind
+        return max(-fd, 0) if fd < 0 else 0, log_text(self._log)
+
+
+def _keep_one_handler(lib: Library) -> None:
+    """Make sure that ours are never the last handlers to go: libbpf before 1.3 then uses freed memory."""
+    opts = HandlerOpts(sz=ctypes.sizeof(HandlerOpts))
+    status = lib.c.libbpf_register_prog_handler(b"kfunctest-keeps-one", 0, 0, ctypes.byref(opts))
+    lib.check(status, "register a handler")
+
+
+def _license(path: str) -> bytes:
+    """The ELF section ``license``, which libbpf reads but does not show."""
+    with open(path, "rb") as file:  # noqa: PTH123 - pathlib takes 50 ms to import in the guest
+        elf = file.read()
+    (table,) = struct.unpack_from("<Q", elf, 0x28)
+    count, names = struct.unpack_from("<HH", elf, 0x3C)
+    places = [struct.unpack_from("<I20xQQ", elf, table + 64 * n) for n in range(count)]
+    for name, offset, size in places:
+        if elf.startswith(b"license\0", places[names][1] + name):
+            return elf[offset : offset + size].rstrip(b"\0")
+    return b""

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a BPF file expects of the verifier, and how a log is held against it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kfunctest import bpfbuild
+from kfunctest.annotations import Expectation, of_object
+from kfunctest.errors import SpecError
+
+BPF = Path(__file__).parent.parent / "selftests" / "bpf"
+PROGRAM = '#include "kfunctest.h"\n{} __attribute__((section("syscall"))) int program(void *ctx) {{ return 0; }}\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("KFUNCTEST_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "kfunctest.h").write_text((BPF / "kfunctest.h").read_text())
+    return tmp_path
+
+
+def read(folder: Path, tags: str) -> Expectation:
+    """The expectation of a program with these annotations, through the compiler."""
+    source = folder / "tagged.bpf.c"
+    source.write_text(PROGRAM.format(tags))
+    return of_object(bpfbuild.build(source))["program"]
+
+
+def test_program_without_annotations_has_no_expectation(folder: Path) -> None:
+    source = folder / "plain.bpf.c"
+    source.write_text(PROGRAM.format(""))
+    assert of_object(bpfbuild.build(source)) == {}
+
+
+def test_everything_is_read(folder: Path) -> None:
+    found = read(
+        folder,
+        '__failure __retval(-7) __log_level(2) __flag(BPF_F_STRICT_ALIGNMENT) __flag(0x40) __description("a name")',
+    )
+    assert found == Expectation(False, (), -7, 2, 0x41, "a name")
+
+
+def test_success_is_what_is_expected_without_a_word(folder: Path) -> None:
+    assert read(folder, "__retval(0x10)") == Expectation(success=True, retval=16)
+
+
+def test_flag_with_a_bang_takes_it_away(folder: Path) -> None:
+    assert read(folder, "__flag(BPF_F_TEST_RND_HI32) __flag(0x1) __flag(!BPF_F_TEST_RND_HI32)").flags == 1
+
+
+def test_order_of_messages_is_that_of_the_file(folder: Path) -> None:
+    texts = [f"message {number}" for number in range(12)]
+    found = read(folder, "__failure " + " ".join(f'__msg("{text}")' for text in texts))
+    assert [message.text for message in found.messages] == texts
+
+
+def test_tags_without_numbers_are_read_too(folder: Path) -> None:
+    """As older kernels' bpf_misc.h writes them."""
+    tag = '__attribute__((btf_decl_tag("comment:{}")))'
+    found = read(folder, tag.format("test_expect_failure") + tag.format("test_expect_msg=a=b"))
+    assert (found.success, [message.text for message in found.messages]) == (False, ["a=b"])
+
+
+def test_what_concerns_unprivileged_users_is_passed_over(folder: Path) -> None:
+    tags = '__test_tag("test_expect_failure_unpriv") __test_tag("test_expect_msg_unpriv=x") __success'
+    assert read(folder, tags) == Expectation()
+
+
+def test_annotation_that_is_not_supported_is_an_error(folder: Path) -> None:
+    with pytest.raises(SpecError, match="program: the annotation test_jited is not supported"):
+        read(folder, '__test_tag("test_jited=nop")')
+
+
+@pytest.mark.parametrize(
+    "tags, why",
+    [
+        ("__retval(MANY)", "'MANY' is no number"),
+        ("__flag(BPF_F_NONE_SUCH)", "'BPF_F_NONE_SUCH' is no number"),
+        ('__msg("a {{b")', "does not close it"),
+        ('__msg("a {{(}}")', "bad regular expression"),
+    ],
+)
+def test_bad_value_names_program_and_value(folder: Path, tags: str, why: str) -> None:
+    with pytest.raises(SpecError, match=f"program: .*{why}"):
+        read(folder, tags)
+
+
+LOG = "0: call\nR1 (first) [x]\nid=12 leaks\nR1 (last) [x]\nprocessed 2 insns\n"
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        '__failure __msg("R1 (first) [x]")',
+        '__failure __msg("R1 (first)") __msg("R1 (last)")',
+        '__failure __msg("id={{[0-9]+}} leaks")',
+        '__failure __msg("id={{[[:digit:]]+}} leaks")',
+        '__failure __msg("{{^}}id=")',
+        '__failure __msg("{{first|second}}) [x]")',
+        '__failure __msg("first") __not_msg("processed") __msg("last")',
+        '__failure __msg("last") __not_msg("leaks")',
+    ],
+)
+def test_log_that_agrees(folder: Path, tags: str) -> None:
+    assert read(folder, tags).mismatch(loaded=False, log=LOG) is None
+
+
+@pytest.mark.parametrize(
+    "tags, problem",
+    [
+        ('__failure __msg("R1 .first.")', "expected, behind the start: 'R1 .first.'\nseen: no such text there"),
+        ('__failure __msg("last") __msg("first")', "expected, behind 'last': 'first'\nseen: no such text there"),
+        ('__failure __msg("leaks") __msg("leaks")', "expected, behind 'leaks': 'leaks'\nseen: no such text there"),
+        ('__failure __msg("call{{.*}}leaks")', "expected, behind the start: 'call{{.*}}leaks'\nseen: no such text"),
+        ('__failure __msg("first") __not_msg("{{l.*s}}") __msg("last")', "not expected: '{{l.*s}}'\nseen: 'leaks'"),
+        ('__failure __not_msg("processed")', "not expected: 'processed'\nseen: 'processed'"),
+        ("__success", "expected: accepted\nseen: refused"),
+    ],
+)
+def test_log_that_disagrees(folder: Path, tags: str, problem: str) -> None:
+    seen = read(folder, tags).mismatch(loaded=False, log=LOG)
+    assert seen is not None
+    assert seen.startswith(problem)
+    assert seen.endswith("  R1 (last) [x]\n  processed 2 insns")
+
+
+def test_accepted_program_that_was_to_be_refused(folder: Path) -> None:
+    assert read(folder, "__failure").mismatch(loaded=True, log="") == (
+        "expected: refused\nseen: accepted\nthe verifier's log is empty"
+    )
+
+
+def test_log_of_an_accepted_program_is_asked_for_where_it_is_judged(folder: Path) -> None:
+    assert read(folder, '__success __msg("x")').wants_log == 1
+    assert read(folder, '__success __log_level(2) __msg("x")').wants_log == 2
+    assert read(folder, "__success").wants_log == 0
+
+
+@pytest.mark.parametrize("name, success", [("refused", False), ("refused_license", False), ("accepted", True)])
+def test_programs_of_the_suite_are_annotated(folder: Path, name: str, success: bool) -> None:
+    found = of_object(bpfbuild.build(BPF / f"{name}.bpf.c"))
+    assert {expectation.success for expectation in found.values()} == {success}
+    assert all(expectation.messages for expectation in found.values()) is not success
+
+
+def test_object_without_btf(folder: Path) -> None:
+    plain = folder / "plain.o"
+    source = folder / "plain.bpf.c"
+    source.write_text("int nothing;\n")
+    made = bytearray(bpfbuild.build(source).read_bytes())
+    plain.write_bytes(made.replace(b".BTF\0", b".BTX\0"))
+    with pytest.raises(SpecError, match="has no BTF"):
+        of_object(plain)
