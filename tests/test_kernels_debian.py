@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import http.server
 import io
+import shutil
 import sys
 import threading
 import urllib.parse
@@ -244,6 +245,15 @@ def test_a_download_killed_in_the_middle_never_looks_finished(archive: Archive) 
     archive.released.set()
     fetched = archive.fetch()
     assert entries() == [fetched.entry]
+
+
+def test_no_space_is_said_before_the_download(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(archive.folder)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=10 << 20))
+    with pytest.raises(InfraError, match=r"needs \d+ MB, its disk has 10 MB free; .*KFUNCTEST_CACHE"):
+        archive.fetch()
+    assert archive.fetched_packages() == []
+    assert entries() == []
 
 
 def test_two_runs_at_once_download_once(archive: Archive) -> None:

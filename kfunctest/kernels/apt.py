@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ _INHERITED: Final = re.compile(
 #: A download that has not moved for so many seconds is given up. apt itself retries on shorter pauses.
 _STALLED: Final = 180.0
 _UPDATE_SECONDS: Final = 900.0
+#: With less than so many bytes free a disk counts as full.
+_FULL: Final = 1 << 20
+SPACE_REMEDY: Final = "free some, or set KFUNCTEST_CACHE to a larger disk"
 _REMEDY: Final = "check the network and the proxy, pass --debian-mirror URL, or pass --kernel PATH"
 
 
@@ -76,8 +80,10 @@ class Archive:
         listed = [Path(line) for line in done.stdout.splitlines() if Path(line).is_file()]
         return tuple(package for path in listed for package in _read_list(path, prefix))
 
-    def download(self, packages: Sequence[Package], folder: Path, progress: Progress) -> list[Path]:
+    def download(self, packages: Sequence[Package], folder: Path, what: str, progress: Progress) -> list[Path]:
         """Fetch ``packages`` into ``folder``; apt has checked their hashes against the signed lists.
+
+        ``what`` is said to the person who waits.
 
         Raises InfraError when one cannot be fetched or is not what the lists say.
         """
@@ -87,7 +93,7 @@ class Archive:
         argv = [proc.need("apt-get"), "-qq", "-o", "APT::Status-Fd=1", "download"]
         argv += [f"{package.name}={package.version}" for package in packages]
         with (
-            progress.transfer(packages[0].name, size) as report,
+            progress.transfer(what, size) as report,
             errors.open("wb") as log,
             proc.spawn(argv, cwd=folder, env=self._environment(), stdout=proc.PIPE, stderr=log.fileno()) as process,
         ):
@@ -124,6 +130,8 @@ class Archive:
 
     def _failure(self, text: str) -> InfraError | SpecError:
         """One line for what apt said on standard error."""
+        if "No space left" in text or shutil.disk_usage(self._folder).free < _FULL:  # where apt's reason is lost too
+            return InfraError(f"no space left for the cache in {cache.root()}", remedy=SPACE_REMEDY)
         lines = [line for line in text.splitlines() if line.startswith(("E:", "W:"))] or text.splitlines()
         first = lines[0].lstrip("EW: ") if lines else "no reason given"
         if re.search(r"Release file| 404 ", text) and not re.search(r"NO_PUBKEY|not signed|GPG", text):
@@ -135,8 +143,6 @@ class Archive:
             )
         if re.search(r"Hash Sum mismatch|unexpected size", text, re.IGNORECASE):
             return InfraError(f"a file from {self.mirror} is corrupt: {first}", remedy="try again, or another mirror")
-        if "No space left" in text:
-            return InfraError(f"no space left in {cache.root()}", remedy="free some, or set KFUNCTEST_CACHE")
         return InfraError(f"the Debian archive at {self.mirror} cannot be reached: {first}", remedy=_REMEDY)
 
 

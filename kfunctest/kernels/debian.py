@@ -30,6 +30,8 @@ _FIRST_WITH_KFUNCS: Final = (7, 0)
 _IMAGE: Final = re.compile(r"linux-image-(\d[\w.+~]*(?:-rc\d+)?(?:-\d+)?-amd64)")
 #: Part of the cache's key: raise it when an entry's layout changes. What is kept of a kernel is part of the key anyway.
 _FORMAT: Final = "debian-1"
+#: What is kept of a kernel, in bytes, generously.
+_KEPT_SIZE: Final = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +176,10 @@ def _unpacked(candidate: _Candidate, progress: Progress) -> Fetched:
     entry = f"{candidate.release}-{cache.digest(_FORMAT, json.dumps(modules.KEPT), *hashes)[:8]}"
 
     def make(folder: Path) -> None:
+        _check_space(folder, sum(part.size for part in candidate.parts))
         scratch = folder / "scratch"
-        for package in candidate.archive.download(candidate.parts, scratch / "packages", progress):
+        what = f"Linux {candidate.release}"
+        for package in candidate.archive.download(candidate.parts, scratch / "packages", what, progress):
             proc.run([proc.need("dpkg-deb"), "-x", package, scratch / "unpacked"], seconds=600)
         _keep(scratch / "unpacked", folder, candidate.release)
         shutil.rmtree(scratch)
@@ -183,6 +187,17 @@ def _unpacked(candidate: _Candidate, progress: Progress) -> Fetched:
     cache.entry("kernels", entry, make)
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     return Fetched(candidate.release, candidate.version, candidate.archive.suite, today, entry)
+
+
+def _check_space(folder: Path, packages: int) -> None:
+    """Refuse before the download what would fail after it: there are the packages, their content, and what is kept."""
+    needed = 2 * packages + _KEPT_SIZE
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InfraError(
+            f"the cache in {cache.root()} needs {needed >> 20} MB, its disk has {free >> 20} MB free",
+            remedy=apt.SPACE_REMEDY,
+        )
 
 
 def _keep(unpacked: Path, folder: Path, release: str) -> None:
