@@ -45,17 +45,22 @@ def test_flush_makes_pending_updates_visible(vm: Vm, memcg: Memcg, kfuncs: Kfunc
 
 def test_flush_reaches_the_whole_subtree(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     """A flush of the parent brings up what a grandchild counted, in the parent and in the grandchild."""
-    pages = 2 * surely_flushed(vm.cpus)
+    size = 2 * surely_flushed(vm.cpus) * vm.page_size
     leaf = memcg.child().child("grandchild")
-    for done in range(1, ROUNDS + 1):
-        leaf.charge_anon(pages * vm.page_size)
+    leaf.charge_anon(size)
+    kfuncs.flush_stats(memcg)
+    last = {group.path: kfuncs.page_state(group, items.NR_ANON_MAPPED) for group in (memcg, leaf)}
+    slack = WORKER_PAGES * vm.page_size
+    for _ in range(ROUNDS):
+        leaf.charge_anon(size)
         kfuncs.flush_stats(memcg)
         for group in (memcg, leaf):
             seen = kfuncs.page_state(group, items.NR_ANON_MAPPED)
-            expected, slack = done * pages * vm.page_size, WORKER_PAGES * vm.page_size
-            assert expected <= seen <= expected + slack * (done + 1), (
-                f"NR_ANON_MAPPED of {group.path}: expected {expected} bytes and the worker's own, seen {seen}"
+            expected = last[group.path] + size
+            assert abs(seen - expected) <= slack, (
+                f"NR_ANON_MAPPED of {group.path} in bytes: expected {expected} +- {slack}, seen {seen}"
             )
+            last[group.path] = seen
 
 
 def test_flush_of_root_is_allowed(kfuncs: Kfuncs) -> None:
@@ -64,14 +69,17 @@ def test_flush_of_root_is_allowed(kfuncs: Kfuncs) -> None:
 
 def test_flush_from_a_sleepable_iterator(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, bpf: Bpf, items: Items) -> None:
     """The way a monitoring tool flushes: from iter.s/cgroup, then page_state is exact."""
-    pages = 4 * surely_flushed(vm.cpus)
+    size = 4 * surely_flushed(vm.cpus) * vm.page_size
     reader = bpf.open("iter.bpf.c")
     reader["flush"] = 1
     read = reader.load("read_usage").attach_cgroup_iter("read_usage", memcg)
-    memcg.charge_anon(pages * vm.page_size)
+    memcg.charge_anon(size)
+    read()
+    before = kfuncs.page_state(memcg, items.NR_ANON_MAPPED)
+    memcg.charge_anon(size)
     printed = read()
-    seen = kfuncs.page_state(memcg, items.NR_ANON_MAPPED)
-    assert printed.split()[0] == str(memcg.id), f"the iterator visited another cgroup: {printed!r}"
-    assert pages * vm.page_size <= seen <= (pages + 2 * WORKER_PAGES) * vm.page_size, (
-        f"NR_ANON_MAPPED of {memcg.path}: expected {pages} pages and the worker's own, seen {seen} bytes"
+    grown = kfuncs.page_state(memcg, items.NR_ANON_MAPPED) - before
+    assert printed.split()[0] == str(memcg.id), f"expected the line of cgroup {memcg.id}, seen {printed!r}"
+    assert abs(grown - size) <= WORKER_PAGES * vm.page_size, (
+        f"NR_ANON_MAPPED of {memcg.path} grew by {grown} bytes, expected {size}"
     )

@@ -11,7 +11,7 @@ from kfunctest.contract import Contract
 from kfunctest.plugin.applicable import needs
 from kfunctest.statkeys import MEMORY_EVENTS
 from kfunctest.target.kfuncs import ULONG_MAX, Call, Kfuncs
-from kfunctest.target.memcg import Memcg, MiB
+from kfunctest.target.memcg import KiB, Memcg, MiB
 
 pytestmark = pytest.mark.kfunc(name="memory_events")
 
@@ -46,9 +46,10 @@ def test_memory_events_after_an_oom_kill(memcg: Memcg, kfuncs: Kfuncs, items: It
 
 
 def test_memory_events_count_the_high_limit(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
+    """Little above the limit: the kernel lets a task sleep by the square of how far it is above."""
     memcg.start()
-    memcg.write("memory.high", str(2 * MiB))
-    memcg.charge_anon(3 * MiB)
+    memcg.write("memory.high", str(memcg.current() + 8 * MiB))
+    memcg.charge_anon(8 * MiB + 512 * KiB)
     seen, expected = kfuncs.memory_events(memcg, items.MEMCG_HIGH), memcg.events()["high"]
     assert seen == expected >= 1, f"high of {memcg.path}: memory.events says {expected}, the kfunc {seen}"
 
