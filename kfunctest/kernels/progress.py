@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +30,10 @@ class Progress:
     def transfer(self, what: str, size: int) -> Iterator[Callable[[int], None]]:
         """Show a transfer of ``size`` bytes; the function given is called with the number of bytes done so far."""
         if self._stream.isatty():
-            with tqdm(total=size, desc=what, unit="B", unit_scale=True, file=self._stream, leave=True) as bar:
+            columns, rows = shutil.get_terminal_size()  # tqdm shows nothing on a terminal that gives its size as 0 x 0
+            with tqdm(
+                total=size, desc=what, unit="B", unit_scale=True, file=self._stream, ncols=columns, nrows=rows
+            ) as bar:
                 yield lambda done: void(bar.update(min(done, size) - bar.n))
                 bar.update(size - bar.n)
             return
