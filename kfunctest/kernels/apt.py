@@ -182,25 +182,26 @@ def machine_mirror() -> str:
     """
     wanted = "$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)"
     argv = [proc.need("apt-get"), "indextargets", "--format", wanted, "Created-By: Packages"]
-    done = proc.run(argv, seconds=60, check=False, env={"LC_ALL": "C"})
-    found = _pick_mirror(done.stdout)
-    if found is None:
-        raise InfraError("this machine's apt has no Debian mirror", remedy="pass --debian-mirror URL")
-    return found
+    # Where a list was fetched apt knows the archive's own name for itself; where none was, only the sources.
+    for option in ("--release-info", "--no-release-info"):
+        found = _pick_mirror(proc.run([*argv, option], seconds=60, check=False, env={"LC_ALL": "C"}).stdout)
+        if found is not None:
+            return found
+    raise InfraError("this machine's apt has no Debian mirror", remedy="pass --debian-mirror URL")
 
 
 def _pick_mirror(indextargets: str) -> str | None:
-    """The first mirror of Debian's main archive: one whose fetched lists say so, else one that looks like it."""
-    maybe = None
+    """The mirror of Debian's main archive: one whose fetched lists say so, one that looks like it, or the only one."""
+    maybe = []
     for line in indextargets.splitlines():
         uri, release, component, *origin = line.split(maxsplit=3)
         if component == "main" and release in _DEBIAN_SUITES:
             if origin == ["Debian"]:
                 return uri.rstrip("/")
-            fetched = origin and not origin[0].startswith("$(")
-            if maybe is None and not fetched and uri.rstrip("/").endswith("/debian"):
-                maybe = uri.rstrip("/")
-    return maybe
+            if not origin or origin[0].startswith("$("):  # not fetched yet
+                maybe.append(uri.rstrip("/"))
+    alike = [uri for uri in maybe if uri.endswith("/debian")] or (maybe if len(set(maybe)) == 1 else [])
+    return alike[0] if alike else None
 
 
 def _inherited() -> list[str]:
