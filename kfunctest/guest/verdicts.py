@@ -14,7 +14,7 @@ import errno
 import os
 import struct
 
-from kfunctest.guest.libbpf import LOG_SIZE, Object, Program, library
+from kfunctest.guest.libbpf import LOG_SIZE, BpfError, Object, Program, library
 from kfunctest.guest.libbpf_abi import PREPARE_LOAD, HandlerOpts, Library, ProgLoadOpts
 from kfunctest.guest.libbpf_data import log_buffer, log_text
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-#: r0 = 0; exit
+#: What is loaded in a judged program's place, of a type that every kernel takes: r0 = 0; exit
+_SOCKET_FILTER = 1
 _HARMLESS = struct.pack("<BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)
 _SLEEPABLE = 1 << 4  # BPF_F_SLEEPABLE
 _XDP_FRAGS = 1 << 5  # BPF_F_XDP_HAS_FRAGS
@@ -59,7 +60,10 @@ def judge(path: str, programs: Sequence[Sequence[Any]]) -> dict[str, Verdict]:
                 program.autoload = name in wanted
                 if name in wanted:
                     court.aim(program)
-            obj.load()
+            try:
+                obj.load()
+            except BpfError as error:
+                raise court.failure or error from None
         return court.verdicts()
     finally:
         for handler in handlers:
@@ -74,6 +78,7 @@ class _Court:
         self._callback = PREPARE_LOAD(self._judge)  # libbpf keeps the pointer
         self._found: dict[str, tuple[int, str]] = {}
         self._fds: dict[str, tuple[int, int]] = {}
+        self.failure: BaseException | None = None
 
     def handle(self, program: Program) -> int:
         """Take over the section of this program, with the type that libbpf gives it."""
@@ -91,8 +96,10 @@ class _Court:
         fragments = _XDP_FRAGS if kind == "xdp.frags" else 0
         program.add_flags(self._wanted[program.name][1] | sleepable | fragments)
         if slash and self._lib.c.bpf_program__type(program.pointer) in _BTF_TARGET:
-            done = self._lib.c.bpf_program__set_attach_target(program.pointer, 0, target.encode())
-            self._lib.check(done, f"find {target}, which {program.name} attaches to")
+            missing = self._lib.c.bpf_program__set_attach_target(program.pointer, 0, target.encode())
+            if missing:
+                program.autoload = False
+                self._found[program.name] = -missing, f"this kernel has no {target} to attach to"
 
     def verdicts(self) -> dict[str, Verdict]:
         """Run what is to be run, and put everything together."""
@@ -122,10 +129,13 @@ class _Court:
             opts.sz = ctypes.sizeof(opts)
             opts.expected_attach_type = c.bpf_program__expected_attach_type(program)
             self._found[name] = self._load(program, name, opts, level)
-            prepared.contents.func_info_cnt = prepared.contents.line_info_cnt = 0
-            prepared.contents.log_level = 0
+            rest = prepared.contents
+            rest.func_info_cnt = rest.line_info_cnt = rest.prog_flags = 0
+            rest.attach_btf_id = rest.attach_btf_obj_fd = 0
+            c.bpf_program__set_type(program, _SOCKET_FILTER)
             return int(c.bpf_program__set_insns(program, ctypes.create_string_buffer(_HARMLESS), 2))
-        except BaseException:  # noqa: BLE001 - there is C above us: it must get a status, and load() says which program
+        except BaseException as error:  # noqa: BLE001 - there is C above us: it must get a status; judge() raises this
+            self.failure = error
             return -errno.ECANCELED
 
     def _load(self, program: int, name: str, opts: ProgLoadOpts, level: int) -> tuple[int, str]:

@@ -189,6 +189,10 @@ int usage_under_spin_lock(struct __sk_buff *skb)
 
 /* 2. Only a trusted memcg is taken */
 
+/* What is no pointer to a kernel object at all: as 7.2 words it, and as 7.3 does. */
+#define NOT_AN_OBJECT(seen) "R1 {{pointer type STRUCT mem_cgroup must point to scalar, or struct with scalar" \
+	"|is " seen " expected STRUCT mem_cgroup}}"
+
 /* get_root returns NULL when memory cgroups are disabled at boot. */
 SEC("?syscall")
 __failure __msg("Possibly NULL pointer passed to trusted R1")
@@ -211,6 +215,7 @@ int put_without_null_check(void *ctx)
 	return 0;
 }
 
+/* A literal NULL is no way to ask for the root. */
 SEC("?syscall")
 __failure __msg("Possibly NULL pointer passed to trusted R1")
 int usage_of_literal_null(void *ctx)
@@ -221,15 +226,16 @@ int usage_of_literal_null(void *ctx)
 
 /* A number is not a memcg, whatever it was cast to. */
 SEC("?syscall")
-__failure __msg("R1 pointer type STRUCT mem_cgroup must point to scalar, or struct with scalar")
+__failure __msg(NOT_AN_OBJECT("scalar"))
 int usage_of_scalar(__u64 *ctx)
 {
 	bpf_mem_cgroup_usage((void *)0x1000);
 	return 0;
 }
 
+/* The verifier knows what the stack holds, and that it is none of the kernel's objects. */
 SEC("?syscall")
-__failure __msg("R1 pointer type STRUCT mem_cgroup must point to scalar, or struct with scalar")
+__failure __msg(NOT_AN_OBJECT("fp"))
 int usage_of_stack_buffer(void *ctx)
 {
 	char buffer[64] = {};
@@ -278,6 +284,7 @@ int get_without_rcu(void *ctx)
 
 /* 3. Every get needs one put */
 
+/* The root's count is never touched, but the verifier treats it like any other. */
 SEC("?syscall")
 __failure __msg("Unreleased reference id={{[0-9]+}} alloc_insn={{[0-9]+}}")
 __msg("BPF_EXIT instruction in main prog would lead to reference leak")
@@ -308,6 +315,7 @@ int not_put_on_error_path(__u64 *ctx)
 	return 0;
 }
 
+/* After the first put the program owns nothing that it could put. */
 SEC("?syscall")
 __failure __msg("release kfunc bpf_put_mem_cgroup expects referenced PTR_TO_BTF_ID passed to R1")
 int put_twice(void *ctx)
@@ -330,8 +338,9 @@ int BPF_PROG(put_of_tracepoint_argument, struct mem_cgroup *memcg)
 	return 0;
 }
 
+/* put turns every copy of the pointer into a mere number. */
 SEC("?syscall")
-__failure __msg("R1 pointer type STRUCT mem_cgroup must point to scalar, or struct with scalar")
+__failure __msg(NOT_AN_OBJECT("scalar"))
 int usage_after_put(void *ctx)
 {
 	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();
@@ -345,6 +354,7 @@ int usage_after_put(void *ctx)
 
 /* 4. A memcg can be read, not written */
 
+/* Holding a reference allows to look, not to change: that is what the files of the cgroup are for. */
 SEC("?syscall")
 __failure __msg("only read is supported")
 int write_to_memcg(void *ctx)
