@@ -133,17 +133,21 @@ def initial(lib: Library, btf: Btf, maps: dict[str, int]) -> Globals:
 
 
 def live(lib: Library, btf: Btf, maps: dict[str, int]) -> Globals:
-    """The variables of a loaded object. Before libbpf 1.6 only skeletons got theirs mapped, so we map them."""
+    """The variables of a loaded object.
+
+    From the maps alone: what libbpf knows of a section after the load differs from version to version.
+    """
     memory: dict[str, Any] = {}
     frozen = set()
     for section, pointer in sections(lib, maps).items():
-        start = _memory(lib, pointer)
+        size, fd = lib.c.bpf_map__value_size(pointer), lib.c.bpf_map__fd(pointer)
         if lib.c.bpf_map__map_flags(pointer) & _RDONLY_PROG:
-            memory[section] = bytearray(start)
+            copy = ctypes.create_string_buffer(size)
+            lib.check(lib.c.bpf_map_lookup_elem(fd, bytes(4), copy), f"read {section}")
+            memory[section] = bytearray(copy)
             frozen.add(section)
         else:
-            pages = -(-len(start) // mmap.PAGESIZE)
-            memory[section] = mmap.mmap(lib.c.bpf_map__fd(pointer), pages * mmap.PAGESIZE)
+            memory[section] = mmap.mmap(fd, -(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
     return Globals(btf, memory, frozenset(frozen))
 
 
