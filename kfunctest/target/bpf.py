@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from kfunctest.errors import VmDied
 from kfunctest.guest import bpf
 from kfunctest.target.memcg import Memcg
 from kfunctest.target.protocol import Target
@@ -101,7 +100,7 @@ class Bpf:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if isinstance(error, VmDied):
+        if self._target.lost:
             return
         while self._objects:
             self._objects.pop().close()

@@ -33,7 +33,8 @@ CHUNK = 1 << 16
 def main() -> int:
     rundir = Path(sys.argv[1])
     order = json.loads((rundir / "launch.json").read_text())
-    os.setsid()
+    if os.getsid(0) != os.getpid():
+        os.setsid()
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(ignored, signal.SIG_IGN)
     # vng, virtme-run, QEMU and virtiofsd are separate processes: orphans among them come to us to be reaped.
@@ -75,8 +76,9 @@ def _watch(vng: proc.Process, parent: int, wake: int, console_read: int, console
                     events.unregister(console_read)
                     _write_whole(rundir / "ended", str(vng.poll()))
             elif vng_fd in ready:
-                # QEMU outlives a killed vng and would keep the console open for ever.
+                # QEMU outlives a killed vng, and either may leave a daemon that holds the channel open for ever.
                 proc.kill_group(vng)
+                _reap_orphans()
                 events.unregister(vng_fd)
             if parent in ready or wake in ready:
                 return

@@ -6,7 +6,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from types import TracebackType
 
-from kfunctest.errors import GuestError, VmDied
+from kfunctest.errors import GuestError
 from kfunctest.guest import cgroup, workers
 from kfunctest.target.protocol import Target
 
@@ -38,7 +38,7 @@ class Memcg:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if isinstance(error, VmDied):
+        if self._target.lost:
             return
         self._owned.close()
         self.kill()

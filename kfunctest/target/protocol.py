@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ParamSpec, Protocol, TypeVar
 
+from kfunctest.errors import VmDied
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -24,6 +26,10 @@ class Target(Protocol):
     @property
     def page_size(self) -> int:
         """Bytes of a page, as the kernel says."""
+
+    @property
+    def lost(self) -> VmDied | None:
+        """Why nothing can be asked any more, or None."""
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run ``function``, of a module of ``kfunctest.guest``, there and return its value, within the usual deadline.

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -67,7 +68,6 @@ class Vm:
         self.kernel = kernel
         self.accelerator = accelerator
         self.console = console
-        #: Why no request can be served any more, or None while the guest is well.
         self.lost: VmDied | None = None
         self._requests = requests
         hello = requests.hello(BOOT_SECONDS * accelerator.slowdown)
@@ -184,12 +184,16 @@ def _keeper(rundir: Path, accelerator: Accelerator) -> Iterator[execnet.Gateway]
         yield gateway
     finally:
         watchdog.cancel()
-        _end_keeper(rundir)
-        wait_until(lambda: not rundir.exists(), seconds=END_SECONDS, what=f"the VM's keeper to remove {rundir}")
+        if _end_keeper(rundir):
+            wait_until(lambda: not rundir.exists(), seconds=END_SECONDS, what=f"the VM's keeper to remove {rundir}")
+        shutil.rmtree(rundir, ignore_errors=True)
         group.terminate(timeout=END_SECONDS)
 
 
-def _end_keeper(rundir: Path) -> None:
-    """Ask the keeper, if it has started, to kill the VM and to sweep up."""
-    with suppress(OSError, ValueError):
+def _end_keeper(rundir: Path) -> bool:
+    """Ask the keeper to kill the VM and to sweep up. False: there is none, it never started or was killed."""
+    try:
         os.kill(int((rundir / "keeper").read_text()), signal.SIGTERM)
+    except OSError:
+        return False
+    return True

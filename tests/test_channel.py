@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Requests over a real execnet gateway, to an agent on this machine in the place of one in a VM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+
+import execnet
+import pytest
+
+from kfunctest.errors import GuestError
+from kfunctest.guest import agent, cgroup
+from kfunctest.target.channel import ChannelEnded, ChannelSilent, Requests
+
+SERVE = """
+import sys
+sys.path.insert(0, {root!r})
+from kfunctest.guest import agent, cgroup
+cgroup.prepare = lambda: None
+agent.serve(channel)
+"""
+
+
+@pytest.fixture
+def requests() -> Iterator[Requests]:
+    group = execnet.Group()
+    gateway = group.makegateway("popen")
+    served = Requests(gateway.remote_exec(SERVE.format(root=str(next(p for p in sys.path if p)) or os.getcwd())))
+    yield served
+    group.terminate(timeout=5)
+
+
+def test_hello_names_the_kernel(requests: Requests) -> None:
+    hello = requests.hello(10)
+    assert hello["release"] == os.uname().release
+    assert hello["page_size"] == os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_request_runs_there(requests: Requests) -> None:
+    requests.hello(10)
+    assert requests.call(5, agent.ping) != os.getpid()
+    assert requests.call(5, agent.read_text, "/proc/sys/kernel/ostype") == "Linux\n"
+
+
+def test_an_error_there_arrives_with_its_traceback(requests: Requests) -> None:
+    requests.hello(10)
+    with pytest.raises(GuestError) as caught:
+        requests.call(5, cgroup.read, "there/is/none", "memory.current")
+    assert caught.value.kind == "FileNotFoundError"
+    assert caught.value.errno == 2
+    assert "in read" in caught.value.traceback
+    assert requests.call(5, agent.ping), "the agent must live on"
+
+
+def test_only_the_guests_functions_are_requests(requests: Requests) -> None:
+    with pytest.raises(TypeError, match="does not live in kfunctest.guest"):
+        requests.call(5, os.getpid)
+
+
+def test_a_dead_agent_ends_the_channel(requests: Requests) -> None:
+    requests.hello(10)
+    os.kill(requests.call(5, agent.ping), signal.SIGKILL)
+    with pytest.raises(ChannelEnded):
+        requests.call(5, agent.ping)
+
+
+def test_a_stopped_agent_is_silent(requests: Requests) -> None:
+    requests.hello(10)
+    agent_pid = requests.call(5, agent.ping)
+    os.kill(agent_pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(ChannelSilent, match="no answer within 0.2 s"):
+            requests.call(0.2, agent.ping)
+    finally:
+        os.kill(agent_pid, signal.SIGCONT)

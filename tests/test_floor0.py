@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Subprocesses, waiting, and the cache."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from kfunctest import cache, proc
+from kfunctest.errors import EXIT_INFRA, InfraError
+from kfunctest.wait import wait_until
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("KFUNCTEST_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_a_failing_program_gives_a_line_to_paste() -> None:
+    with pytest.raises(proc.CommandError) as caught:
+        proc.run(["sh", "-c", "echo 'the reason' >&2; exit 3"], seconds=10)
+    assert str(caught.value) == (
+        "sh ended with status 3: the reason; to see it again: sh -c 'echo '\"'\"'the reason'\"'\"' >&2; exit 3'"
+    )
+    assert caught.value.completed.status == 3
+
+
+def test_a_deadline_kills_the_whole_group(tmp_path: Path) -> None:
+    start = time.monotonic()
+    with pytest.raises(proc.CommandError, match=r"did not end within 0.3 s"):
+        proc.run(["sh", "-c", f"sh -c 'echo $$ > {tmp_path}/pid; exec sleep 1000'; true"], seconds=0.3)
+    assert time.monotonic() - start < 5
+    child = int((tmp_path / "pid").read_text())
+    wait_until(lambda: not Path(f"/proc/{child}").exists(), seconds=5, what="the grandchild to be gone")
+
+
+def test_a_missing_program_names_the_remedy() -> None:
+    with pytest.raises(InfraError, match="no-such-tool is not installed; scripts/setup"):
+        proc.run(["no-such-tool"], seconds=1)
+
+
+def test_waiting_ends_with_what_was_seen_last() -> None:
+    with pytest.raises(TimeoutError, match=r"waited 0.05 s for a miracle; last seen: 0"):
+        wait_until(lambda: 0, seconds=0.05, what="a miracle")
+
+
+def test_an_entry_is_made_once() -> None:
+    made = []
+
+    def make(folder: Path) -> None:
+        made.append(folder)
+        (folder / "file").write_text("whole")
+
+    for _ in range(2):
+        assert (cache.entry("kind", "key", make) / "file").read_text() == "whole"
+    assert len(made) == 1
+
+
+def test_a_failed_entry_leaves_nothing(own_cache: Path) -> None:
+    def fail(folder: Path) -> None:
+        (folder / "half").write_text("half")
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        cache.entry("kind", "key", fail)
+    assert list((own_cache / "kind").iterdir()) == []
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(own_cache: Path) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "half").write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(InfraError, match="no space left for the cache in .*; free some, or set KFUNCTEST_CACHE") as caught:
+        cache.entry("kind", "key", fill)
+    assert caught.value.exit_status == EXIT_INFRA
+    assert list((own_cache / "kind").iterdir()) == []
+
+
+def test_what_a_killed_run_left_is_swept_up(own_cache: Path) -> None:
+    stale = own_cache / "kind" / ".partial-key-dead"
+    stale.mkdir(parents=True)
+    cache.entry("kind", "key", lambda folder: None)
+    assert [path.name for path in (own_cache / "kind").iterdir()] == ["key"]
+
+
+def test_two_runs_at_once_make_an_entry_once(own_cache: Path) -> None:
+    """The second waits for the first and finds the work done."""
+
+    def slow(folder: Path) -> None:
+        (folder / f"by-{os.getpid()}").touch()
+        time.sleep(0.3)
+
+    children = []
+    for _ in range(3):
+        child = os.fork()
+        if child == 0:
+            cache.entry("kind", "key", slow)
+            os._exit(0)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+    assert len(list((own_cache / "kind" / "key").iterdir())) == 1
+
+
+def test_different_parts_have_different_digests() -> None:
+    assert cache.digest("ab", "c") != cache.digest("a", "bc")
