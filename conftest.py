@@ -12,7 +12,7 @@ import pytest
 from kfunctest.contract import Contract
 from kfunctest.kernels.model import Kernel
 from kfunctest.plugin import SESSION
-from kfunctest.target.bpf import Bpf
+from kfunctest.target.bpf import Bpf, Verdict
 from kfunctest.target.kfuncs import Kfuncs
 from kfunctest.target.memcg import Memcg
 from kfunctest.target.vm import Vm
@@ -74,10 +74,20 @@ def kfuncs(request: pytest.FixtureRequest, vm: Vm) -> Kfuncs:
 def bpf(request: pytest.FixtureRequest, vm: Vm) -> Iterator[Bpf]:
     """Any program of ``selftests/bpf``: ``bpf.open("iter.bpf.c").load("dump")``, attach, run, read its globals.
 
-    ``bpf.verify(source, program)`` asks the verifier only. All is unloaded at the end.
+    All is unloaded at the end. What the verifier must refuse goes through the ``verdict`` fixture.
     """
     with Bpf(vm, request.config.stash[SESSION].compiled) as loader:
         yield loader
+
+
+@pytest.fixture
+def verdict(request: pytest.FixtureRequest, vm: Vm, program: str) -> Verdict:
+    """The verifier's verdict on ``program``, of a test marked ``bpf_programs("source.bpf.c")``.
+
+    All programs of the file are judged at once, the first time one of them is asked for in a VM.
+    """
+    found: Verdict = request.config.stash[SESSION].verdict(vm, request.node, program)
+    return found
 
 
 @dataclass(frozen=True)

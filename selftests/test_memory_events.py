@@ -39,7 +39,9 @@ def test_memory_events_after_an_oom_kill(memcg: Memcg, kfuncs: Kfuncs, items: It
     events = memcg.events()
     for key, name in MEMORY_EVENTS.items():
         seen = kfuncs.memory_events(memcg, getattr(items, name))
-        assert seen == events[key], f"{key} ({name}) of {memcg.path}: memory.events says {events[key]}, the kfunc {seen}"
+        assert seen == events[key], (
+            f"{key} ({name}) of {memcg.path}: memory.events says {events[key]}, the kfunc {seen}"
+        )
     assert events["oom_kill"] == 1, f"one worker was killed in {memcg.path}, memory.events says {events}"
     assert kfuncs.memory_events(memcg, items.MEMCG_OOM_KILL) == 1
     assert kfuncs.memory_events(memcg, items.MEMCG_MAX) >= 1, "memory.max was hit before the kill"

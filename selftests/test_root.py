@@ -33,9 +33,7 @@ def test_get_root_and_get_of_the_root_cgroup_are_the_same_memcg(
         assert value, f"{call} of root, by get_root against by get of its cgroup: {value}"
 
 
-def test_root_usage_follows_what_a_child_charges(
-    vm: Vm, contract: Contract, memcg: Memcg, kfuncs: Kfuncs
-) -> None:
+def test_root_usage_follows_what_a_child_charges(vm: Vm, contract: Contract, memcg: Memcg, kfuncs: Kfuncs) -> None:
     memcg.start()
     before = kfuncs.usage(None)
     touched = memcg.charge_anon(16 * MiB)

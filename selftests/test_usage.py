@@ -37,7 +37,9 @@ def test_usage_falls_back_after_release(vm: Vm, memcg: Memcg, kfuncs: Kfuncs) ->
     memcg.release_anon()
     kept = kfuncs.usage(memcg) - before
     slack = stock(vm.cpus, vm.page_size) + WORKER_PAGES * vm.page_size
-    assert abs(kept) <= slack, f"usage of {memcg.path} kept {kept} bytes of 16 MiB that were unmapped, expected 0 +- {slack}"
+    assert abs(kept) <= slack, (
+        f"usage of {memcg.path} kept {kept} bytes of 16 MiB that were unmapped, expected 0 +- {slack}"
+    )
 
 
 def test_usage_is_zero_in_an_empty_memcg(memcg: Memcg, kfuncs: Kfuncs) -> None:

@@ -11,27 +11,33 @@ import errno
 import pytest
 
 from kfunctest.annotations import Expectation
-from kfunctest.target.bpf import Bpf
+from kfunctest.target.bpf import Verdict
 
 pytestmark = pytest.mark.kfunc(name="verifier")
 
 
 @pytest.mark.bpf_programs("refused.bpf.c")
-def test_the_verifier_refuses(bpf: Bpf, program: str, expectation: Expectation) -> None:
-    verdict = bpf.verify("refused.bpf.c", program)
+def test_the_verifier_refuses(verdict: Verdict, program: str, expectation: Expectation) -> None:
     assert not expectation.success, f"{program} stands in refused.bpf.c and is marked __success"
     assert not (wrong := expectation.mismatch(verdict.accepted, verdict.log)), f"{program}: {wrong}"
-    assert verdict.errno in (errno.EINVAL, errno.EACCES), f"{program}: refused with {errno.errorcode.get(verdict.errno)}"
+    assert verdict.errno in (errno.EINVAL, errno.EACCES), (
+        f"{program}: expected EINVAL or EACCES, seen {errno.errorcode.get(verdict.errno, verdict.errno)}"
+    )
 
 
 @pytest.mark.bpf_programs("refused_license.bpf.c")
-def test_the_verifier_refuses_a_license_other_than_gpl(bpf: Bpf, program: str, expectation: Expectation) -> None:
-    verdict = bpf.verify("refused_license.bpf.c", program)
+def test_the_verifier_refuses_a_license_other_than_gpl(
+    verdict: Verdict, program: str, expectation: Expectation
+) -> None:
+    assert not expectation.success, f"{program} stands in refused_license.bpf.c and is marked __success"
     assert not (wrong := expectation.mismatch(verdict.accepted, verdict.log)), f"{program}: {wrong}"
 
 
 @pytest.mark.bpf_programs("accepted.bpf.c")
-def test_the_verifier_accepts(bpf: Bpf, program: str, expectation: Expectation) -> None:
-    verdict = bpf.verify("accepted.bpf.c", program)
+def test_the_verifier_accepts(verdict: Verdict, program: str, expectation: Expectation) -> None:
     assert expectation.success, f"{program} stands in accepted.bpf.c and is marked __failure"
     assert not (wrong := expectation.mismatch(verdict.accepted, verdict.log)), f"{program}: {wrong}"
+    if expectation.retval is not None:
+        assert verdict.retval == expectation.retval, (
+            f"{program} was run: expected it to return {expectation.retval}, seen {verdict.retval}"
+        )

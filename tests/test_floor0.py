@@ -76,7 +76,9 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(own_cache: Path) -> None:
         (folder / "half").write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(InfraError, match="no space left for the cache in .*; free some, or set KFUNCTEST_CACHE") as caught:
+    with pytest.raises(
+        InfraError, match="no space left for the cache in .*; free some, or set KFUNCTEST_CACHE"
+    ) as caught:
         cache.entry("kind", "key", fill)
     assert caught.value.exit_status == EXIT_INFRA
     assert list((own_cache / "kind").iterdir()) == []

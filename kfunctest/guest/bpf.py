@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from kfunctest.guest.cgroup import ROOT
-from kfunctest.guest.libbpf import Link, Object, VerifierError
+from kfunctest.guest.libbpf import Link, Object
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,17 +27,6 @@ def load(handle: int, programs: list[str]) -> None:
 def close(handle: int) -> None:
     """Unload the object. Its links must be detached before."""
     _objects.pop(handle).close()
-
-
-def try_load(path: str, program: str) -> tuple[int, str]:
-    """Load one program of the object and unload it: (0, log) when the verifier takes it, else (errno, log)."""
-    with Object(path) as obj:
-        obj.programs[program].want_log(2)
-        try:
-            obj.load([program])
-        except VerifierError as refusal:
-            return refusal.errno or 0, refusal.log
-        return 0, obj.programs[program].log
 
 
 def run(handle: int, program: str, struct: str, fields: dict[str, int]) -> tuple[int, dict[str, int]]:
@@ -113,5 +102,3 @@ def _keep(kept: dict[int, Any], thing: Any) -> int:
     handle = max(kept, default=0) + 1
     kept[handle] = thing
     return handle
-
-

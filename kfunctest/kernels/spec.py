@@ -21,16 +21,19 @@ FORMS: Final = (
 )
 
 
-def resolve(spec: str, *, mirror: str | None = None, update: bool = False, progress: Progress | None = None) -> Kernel:
+def resolve(
+    spec: str, *, mirror: str | None = None, update: bool = False, progress: Progress | None = None, base: Path = Path()
+) -> Kernel:
     """The kernel that ``spec`` means, ready to boot, fetched where it is not here yet.
 
-    ``mirror`` is the Debian mirror to use in place of the machine's own; ``update`` asks it anew what is newest.
+    ``mirror`` is the Debian mirror to use in place of the machine's own; ``update`` asks it anew what is newest;
+    a relative path starts at ``base``.
     Raises SpecError when there is no such kernel or it cannot be judged, InfraError when this machine cannot get it.
     """
     if spec.partition(":")[0] == "debian":
         return _from_debian(spec, debian.fetch(spec, mirror=mirror, update=update, progress=progress or Progress()))
-    if "/" in spec or spec in (".", "..") or Path(spec).exists():
-        return _from_path(spec)
+    if "/" in spec or spec in (".", "..") or (base / spec).exists():
+        return _from_path(spec, base / Path(spec).expanduser())
     raise SpecError(f"there is no kernel {spec!r}", remedy=f"write {FORMS}")
 
 
@@ -39,8 +42,8 @@ def _from_debian(spec: str, fetched: debian.Fetched) -> Kernel:
     return _kernel(spec, local.Place(folder / "vmlinuz", folder / "config", fetched.origin), fetched.resolved)
 
 
-def _from_path(spec: str) -> Kernel:
-    return _kernel(spec, local.find(Path(spec).expanduser()), None)
+def _from_path(spec: str, path: Path) -> Kernel:
+    return _kernel(spec, local.find(path), None)
 
 
 def _kernel(spec: str, place: local.Place, resolved: str | None) -> Kernel:

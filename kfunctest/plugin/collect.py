@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from kfunctest import annotations
+import kfunctest.annotations as programs
 from kfunctest.plugin.session import Session
 
 
@@ -18,7 +18,7 @@ def generate(metafunc: pytest.Metafunc, session: Session) -> None:
     marker = metafunc.definition.get_closest_marker("bpf_programs")
     if marker:
         source = marker.args[0]
-        expected = annotations.of_object(session.compiled(source))
+        expected = programs.of_object(session.compiled(source))
         metafunc.parametrize(
             "program, expectation",
             [pytest.param(name, expected[name], id=name) for name in expected],

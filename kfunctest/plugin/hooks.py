@@ -20,21 +20,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the kernel to judge (repeatable): debian (default: the newest of the Debian archive that has the kfuncs), "
         "debian:SERIES, or the path of an image, of an installed modules folder, or of a build tree",
     )
-    group.addoption("--contract", metavar="NAME", help="judge by this revision's contract: v2 or v7.0 (default: by BTF)")
+    group.addoption(
+        "--contract", metavar="NAME", help="judge by this revision's contract: v2 or v7.0 (default: by BTF)"
+    )
     group.addoption("--debian-mirror", metavar="URL", help="the Debian archive to use (default: the system's own)")
     group.addoption(
         "--accel", choices=("auto", "kvm", "tcg"), default="auto", help="the accelerator (default: KVM where it works)"
     )
     group.addoption("--cpus", type=int, default=2, metavar="N", help="CPUs of a VM (default: 2)")
     group.addoption("--memory", default="1G", metavar="SIZE", help="memory of a VM (default: 1G)")
-    group.addoption("--results", metavar="DIR", help="where consoles are kept (default: results/ below the root folder)")
+    group.addoption(
+        "--results", metavar="DIR", help="where consoles are kept (default: results/ below the root folder)"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Attach the session. Nothing is looked up until a test asks for a kernel."""
     from kfunctest.plugin.session import Session
 
-    config.addinivalue_line("markers", "bpf_programs(source): one test for each annotated program of selftests/bpf/<source>")
+    config.addinivalue_line(
+        "markers", "bpf_programs(source): one test for each annotated program of selftests/bpf/<source>"
+    )
     config.stash[SESSION] = Session(config)
 
 

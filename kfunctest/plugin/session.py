@@ -8,7 +8,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -16,13 +16,16 @@ from typing import TypeVar
 
 import pytest
 
+import kfunctest.annotations as programs
 from kfunctest import bpfbuild, contract, proc
 from kfunctest.errors import InfraError, KfunctestError
 from kfunctest.kernels import spec
 from kfunctest.kernels.model import Kernel
-from kfunctest.target import accelerator, vm
+from kfunctest.target import accelerator
+from kfunctest.target.bpf import Ask, Bpf, Verdict
 from kfunctest.target.console import Console
 from kfunctest.target.kfuncs import Kfuncs
+from kfunctest.target.vm import Shape, Vm, boot
 
 T = TypeVar("T")
 
@@ -37,8 +40,9 @@ class Session:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._kernels: list[Kernel] | None = None
-        self._running: vm.Vm | None = None
+        self._running: Vm | None = None
         self._kfuncs: Kfuncs | None = None
+        self._verdicts: dict[str, dict[str, Verdict]] = {}
         self._booted = 0
         self._owned = ExitStack()
 
@@ -51,10 +55,18 @@ class Session:
 
     def _resolve(self) -> list[Kernel]:
         found: dict[str, Kernel] = {}
-        for asked in self._config.getoption("kernel") or ["debian"]:
-            kernel = spec.resolve(asked, mirror=self._config.getoption("debian_mirror"))
-            found.setdefault(kernel.image_digest, kernel)
+        capture = self._config.pluginmanager.getplugin("capturemanager")
+        # A first run downloads 100 MB and more: its progress must be seen, which pytest captures while it collects.
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            for asked in self._config.getoption("kernel") or [spec.DEFAULT]:
+                kernel = spec.resolve(asked, mirror=self._config.getoption("debian_mirror"), base=self._base)
+                found.setdefault(kernel.image_digest, kernel)
         return list(found.values())
+
+    @property
+    def _base(self) -> Path:
+        """Where relative paths start: scripts/kfunc changes to the checkout and says where its user was."""
+        return Path(os.environ.get("KFUNCTEST_CWD") or self._config.invocation_params.dir)
 
     @cached_property
     def accelerator(self) -> accelerator.Accelerator:
@@ -68,18 +80,33 @@ class Session:
         named = self._or_exit(lambda: contract.by_name(declared)) if declared else None
         return named if named and kernel.facts.kfuncs else contract.identify(kernel.facts.kfuncs)
 
-    def vm(self, kernel: Kernel) -> vm.Vm:
+    def vm(self, kernel: Kernel) -> Vm:
         """The VM of this kernel: the one that runs, or one booted now where none runs or the last one was lost."""
         if self._running is None or self._running.lost or self._running.kernel is not kernel:
             self.close()
             self._running = self._or_exit(lambda: self._boot(kernel))
         return self._running
 
-    def kfuncs(self, machine: vm.Vm) -> Kfuncs:
+    def kfuncs(self, machine: Vm) -> Kfuncs:
         """The kfuncs of the VM that runs, loaded once a boot."""
         if self._kfuncs is None:
             self._kfuncs = Kfuncs(machine, self.compiled("kfuncs.bpf.c"))
         return self._kfuncs
+
+    def verdict(self, machine: Vm, item: pytest.Item, program: str) -> Verdict:
+        """The verifier's verdict on a program of the file that the test's ``bpf_programs`` marker names."""
+        marker = item.get_closest_marker("bpf_programs")
+        assert marker, "the verdict fixture is for tests marked bpf_programs"
+        source = str(marker.args[0])
+        if source not in self._verdicts:
+            expected = programs.of_object(self.compiled(source))
+            asked = [
+                Ask(name, wanted.wants_log, wanted.flags, run=wanted.retval is not None)
+                for name, wanted in expected.items()
+            ]
+            with Bpf(machine, self.compiled) as loader:
+                self._verdicts[source] = loader.verdicts(source, asked)
+        return self._verdicts[source][program]
 
     def compiled(self, source: str) -> Path:
         """The object of ``selftests/bpf/<source>``."""
@@ -88,13 +115,14 @@ class Session:
     def close(self) -> None:
         """End the VM that runs, if one does."""
         self._running = self._kfuncs = None
+        self._verdicts.clear()
         self._owned.close()
 
-    def _boot(self, kernel: Kernel) -> vm.Vm:
-        shape = vm.Shape(cpus=self._config.getoption("cpus"), memory=self._config.getoption("memory"))
+    def _boot(self, kernel: Kernel) -> Vm:
+        shape = Shape(cpus=self._config.getoption("cpus"), memory=self._config.getoption("memory"))
         self._booted += 1
         console = Console(self.results / f"console-{kernel.id}-{self._booted}.log")
-        return self._owned.enter_context(vm.boot(kernel, self.accelerator, console, shape))
+        return self._owned.enter_context(boot(kernel, self.accelerator, console, shape))
 
     @cached_property
     def results(self) -> Path:
@@ -106,7 +134,9 @@ class Session:
         try:
             run.mkdir(parents=True)
         except OSError as error:
-            raise InfraError(f"{folder} cannot be written ({error.strerror})", remedy="choose another with --results") from error
+            raise InfraError(
+                f"{folder} cannot be written ({error.strerror})", remedy="choose another with --results"
+            ) from error
         for old in sorted(path for path in folder.iterdir() if re.match(r"\d{8}-\d{6}-\d+", path.name))[:-KEPT_RUNS]:
             shutil.rmtree(old, ignore_errors=True)
         return run

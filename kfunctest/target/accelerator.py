@@ -181,9 +181,7 @@ def _count_in_a_vcpu() -> tuple[int, float]:
     for index in range(6):  # cs, ds, es, fs, gs, ss: flat, ring 0
         code = index == 0
         selector, kind = (8, 11) if code else (16, 3)
-        struct.pack_into(
-            "<QIH8B", sregs, 24 * index, 0, 0xFFFFFFFF, selector, kind, 1, 0, not code, 1, code, 1, 0
-        )
+        struct.pack_into("<QIH8B", sregs, 24 * index, 0, 0xFFFFFFFF, selector, kind, 1, 0, not code, 1, code, 1, 0)
     struct.pack_into("<4Q", sregs, 224, 0x80050033, 0, PML4_AT, 0x20)  # cr0, cr2, cr3, cr4
     struct.pack_into("<Q", sregs, 264, 0x500)  # EFER: LME and LMA
     fcntl.ioctl(vcpu, KVM_SET_SREGS, bytes(sregs))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from kfunctest.guest import bpf
+from kfunctest.guest import bpf, verdicts
 from kfunctest.target.memcg import Memcg
 from kfunctest.target.protocol import Target
 
@@ -21,11 +21,23 @@ SELF_ONLY, DESCENDANTS_PRE, DESCENDANTS_POST, ANCESTORS_UP = range(1, 5)
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """A program for the verifier: its name, the log level (0: a log only when it is refused), BPF_F_* flags, and
+    whether to run it once if it is accepted."""
+
+    program: str
+    log_level: int = 0
+    flags: int = 0
+    run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the verifier said of one program: ``errno`` 0 when it was loaded, and the log."""
+    """What the verifier said of one program: ``errno`` 0 when it was loaded, the log, and the result of its run."""
 
     errno: int
     log: str
+    retval: int
 
     @property
     def accepted(self) -> bool:
@@ -92,9 +104,11 @@ class Bpf:
         self._objects.append(BpfObject(self._target, self._compiled(source)))
         return self._objects[-1]
 
-    def verify(self, source: str, program: str) -> Verdict:
-        """Let the verifier judge one program and unload it again."""
-        return Verdict(*self._target.call_within(LOAD_SECONDS, bpf.try_load, str(self._compiled(source)), program))
+    def verdicts(self, source: str, asked: Sequence[Ask]) -> dict[str, Verdict]:
+        """Let the verifier judge programs of one object, for the price of loading one, and unload them again."""
+        batch = [(ask.program, ask.log_level, ask.flags, ask.run) for ask in asked]
+        found = self._target.call_within(LOAD_SECONDS, verdicts.judge, str(self._compiled(source)), batch)
+        return {program: Verdict(*verdict) for program, verdict in found.items()}
 
     def __enter__(self) -> Bpf:
         return self

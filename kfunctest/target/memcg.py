@@ -84,7 +84,9 @@ class Memcg:
                 raise
             self._worker = 0
             return death.message
-        raise AssertionError(f"expected the kernel to kill the worker in {self.path}; it charged {size} bytes and lives")
+        raise AssertionError(
+            f"expected the kernel to kill the worker in {self.path}; it charged {size} bytes and lives"
+        )
 
     def kill(self) -> None:
         """Kill the worker, if there is one; its memory is uncharged when this returns or a moment later."""

@@ -140,7 +140,9 @@ def boot(kernel: Kernel, accelerator: Accelerator, console: Console, shape: Shap
         "env": {
             "HOME": str(rundir),
             "TMPDIR": str(rundir),
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath), "/sbin", "/usr/sbin"]),
+            "PATH": os.pathsep.join(
+                [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath), "/sbin", "/usr/sbin"]
+            ),
         },
         "console": str(console.path),
         "parent": os.getpid(),
