@@ -41,7 +41,7 @@ def contract(request: pytest.FixtureRequest, kernel: Kernel) -> Contract:
 
 @pytest.fixture
 def vm(request: pytest.FixtureRequest, kernel: Kernel, contract: Contract) -> Vm:
-    """The kernel, running in a VM with an agent: ``vm.call(function_of_kfunctest_guest, ...)``, ``vm.cpus``, ``vm.console``.
+    """The kernel, running in a VM with an agent: ``vm.call(guest_function, ...)``, ``vm.cpus``, ``vm.console``.
 
     Booted once for all tests, and anew after a test that lost it.
     """
@@ -63,8 +63,8 @@ def memcg(request: pytest.FixtureRequest, vm: Vm) -> Iterator[Memcg]:
 def kfuncs(request: pytest.FixtureRequest, vm: Vm) -> Kfuncs:
     """Every kfunc as a call: ``kfuncs.usage(memcg)``, ``kfuncs.page_state(memcg, items.NR_ANON_MAPPED)``, ...
 
-    None instead of a memcg means the root memcg. All calls go through one BPF program that sleeps, so flushing is allowed;
-    ``kfuncs.batch(memcg, calls)`` makes several in one run of it.
+    None instead of a memcg means the root memcg. All calls go through one BPF program, which sleeps, so
+    flushing is allowed; ``kfuncs.batch(memcg, calls)`` makes several in one run of it.
     """
     calls: Kfuncs = request.config.stash[SESSION].kfuncs(vm)
     return calls
@@ -92,7 +92,7 @@ def verdict(request: pytest.FixtureRequest, vm: Vm, program: str) -> Verdict:
 
 @dataclass(frozen=True)
 class Items:
-    """Enumerators of the running kernel: ``items.NR_ANON_MAPPED``, ``items["pgfault".upper()]``, ``items.enum(...)``."""
+    """Enumerators of the running kernel: ``items.NR_ANON_MAPPED``, ``items.enum("vm_event_item")``."""
 
     kernel: Kernel
 

@@ -30,8 +30,8 @@ ALL: Final = frozenset({GET_ROOT, GET, PUT, VM_EVENTS, MEMORY_EVENTS, USAGE, PAG
 class Contract:
     """One revision: the kfuncs it has, and where it behaves differently from others.
 
-    * ``vm_events_checked``: an index past ``NR_VM_EVENT_ITEMS``, or a negative one, gives -1. Without the check it is an
-      out-of-bounds read, so no test may pass one.
+    * ``vm_events_checked``: an index past ``NR_VM_EVENT_ITEMS``, or a negative one, gives -1. Without the check it is
+      an out-of-bounds read, so no test may pass one.
     * ``untracked_is_minus_one``: an item in range that memcg does not track gives -1. Otherwise it gives 0, and the
       kernel warns once (``missing stat item``).
     * ``root_usage_is_counter``: the root's usage is its page counter. Otherwise it is

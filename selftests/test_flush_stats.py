@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """bpf_mem_cgroup_flush_stats(): bring page_state and vm_events of a memcg's subtree up to date, if enough is pending.
 
-What the kernel counts waits on the CPU that counted it. page_state and vm_events read the last flush's result; they do not
-flush themselves.
+What the kernel counts waits on the CPU that counted it. page_state and vm_events read the last flush's result; they do
+not flush themselves.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kfunctest.target.vm import Vm
 
 pytestmark = pytest.mark.kfunc(name="flush_stats")
 
-#: A flusher of the kernel's own runs every 2 s and may strike between two readings; in none of so many rounds it cannot.
+#: A flusher of the kernel's own runs every 2 s and may strike between two readings, but not in each of so many rounds.
 ROUNDS = 5
 
 

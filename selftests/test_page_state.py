@@ -48,7 +48,8 @@ def test_page_state_follows_the_bytes_touched(
 
 def test_page_state_agrees_with_memory_stat(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     """Every key of the table, exactly. Two readings through BPF hold one of the file between them, so that the periodic
-    flusher, which may strike at any time, is noticed and not mistaken for a wrong value."""
+    flusher, which may strike at any time, is noticed and not mistaken for a wrong value.
+    """
     memcg.charge_anon(4 * MiB)
     memcg.charge_shmem(2 * MiB)
     names = {key: name for key, name in PAGE_STATE.items() if hasattr(items, name)}
@@ -91,7 +92,7 @@ def test_page_state_of_an_index_outside_the_enum_is_minus_one(memcg: Memcg, kfun
 
 
 def test_page_state_takes_the_first_and_the_last_index(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
-    """The neighbours of the two bounds: NR_LRU_BASE (0) is NR_INACTIVE_ANON, MEMCG_NR_STAT - 1 the newest memcg item."""
+    """The neighbours of the two bounds: NR_LRU_BASE (0) is NR_INACTIVE_ANON, MEMCG_NR_STAT - 1 a memcg item."""
     for index in (0, items.MEMCG_NR_STAT - 1):
         seen = kfuncs.page_state(memcg, index)
         assert seen == 0, f"item {index} of the empty {memcg.path}: expected 0, seen {seen:#x}"

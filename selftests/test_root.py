@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""bpf_get_root_mem_cgroup() and the values of the root memcg, which has no memory.current of its own to compare with."""
+"""bpf_get_root_mem_cgroup() and the values of the root memcg, which has no memory.current to compare with."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the verifier refuses and accepts. Each program stands in selftests/bpf with its reason and the message it must get.
+"""What the verifier refuses and accepts. Each program stands in selftests/bpf, with its reason and its message.
 
 The annotations are the kernel's own: ``__failure``, ``__success``, ``__msg("...")``.
 """

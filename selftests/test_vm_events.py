@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""bpf_mem_cgroup_vm_events(): one event of vm_event_item, counted over the subtree, as of the last flush; only upwards."""
+"""bpf_mem_cgroup_vm_events(): one event of vm_event_item, counted over the subtree, as of the last flush."""
 
 from __future__ import annotations
 

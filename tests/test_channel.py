@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import execnet
 import pytest
@@ -15,6 +15,7 @@ from kfunctest.errors import GuestError
 from kfunctest.guest import agent, cgroup
 from kfunctest.target.channel import ChannelEnded, ChannelSilent, Requests
 
+CHECKOUT = str(Path(__file__).resolve().parents[1])
 SERVE = """
 import sys
 sys.path.insert(0, {root!r})
@@ -28,7 +29,7 @@ agent.serve(channel)
 def requests() -> Iterator[Requests]:
     group = execnet.Group()
     gateway = group.makegateway("popen")
-    served = Requests(gateway.remote_exec(SERVE.format(root=str(next(p for p in sys.path if p)) or os.getcwd())))
+    served = Requests(gateway.remote_exec(SERVE.format(root=CHECKOUT)))
     yield served
     group.terminate(timeout=5)
 
@@ -56,7 +57,7 @@ def test_an_error_there_arrives_with_its_traceback(requests: Requests) -> None:
 
 
 def test_only_the_guests_functions_are_requests(requests: Requests) -> None:
-    with pytest.raises(TypeError, match="does not live in kfunctest.guest"):
+    with pytest.raises(TypeError, match=r"does not live in kfunctest\.guest"):
         requests.call(5, os.getpid)
 
 
@@ -72,7 +73,7 @@ def test_a_stopped_agent_is_silent(requests: Requests) -> None:
     agent_pid = requests.call(5, agent.ping)
     os.kill(agent_pid, signal.SIGSTOP)
     try:
-        with pytest.raises(ChannelSilent, match="no answer within 0.2 s"):
+        with pytest.raises(ChannelSilent, match=r"no answer within 0\.2 s"):
             requests.call(0.2, agent.ping)
     finally:
         os.kill(agent_pid, signal.SIGCONT)

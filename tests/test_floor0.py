@@ -77,7 +77,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(own_cache: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(
-        InfraError, match="no space left for the cache in .*; free some, or set KFUNCTEST_CACHE"
+        InfraError, match=r"no space left for the cache in .*; free some, or set KFUNCTEST_CACHE"
     ) as caught:
         cache.entry("kind", "key", fill)
     assert caught.value.exit_status == EXIT_INFRA

@@ -56,7 +56,7 @@ def keep() -> Iterator[Callable[[Path], proc.Process]]:
     with ExitStack() as stack:
 
         def start(rundir: Path) -> proc.Process:
-            argv = [sys.executable, "-I", KEEPER, rundir]
+            argv: list[str | Path] = [sys.executable, "-I", KEEPER, rundir]
             process = stack.enter_context(proc.spawn(argv, stdin=proc.PIPE, stdout=proc.PIPE))
             assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Requests about BPF objects: each lives under a number until it is closed. Values are numbers, bytes, strings, lists."""
+"""Requests about BPF objects: each lives under a number until it is closed. Values are of builtin types."""
 
 from __future__ import annotations
 

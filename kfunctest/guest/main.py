@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The agent's process in the guest, started as ``python3 -I -S -u main.py EXECNET`` with the channel on stdin and stdout.
+"""The agent's process in the guest, ``python3 -I -S -u main.py EXECNET``, with the channel on stdin and stdout.
 
 EXECNET is the folder that holds the execnet package. The host's execnet opens with one line of source, which defines a
 worker from scratch; here the worker is imported instead, since compiling 60 KB of source costs half a second under TCG.
@@ -22,4 +22,4 @@ from execnet.gateway_base import get_execmodel, init_popen_io, serve  # noqa: E4
 sys.stdin.readline()
 io = init_popen_io(get_execmodel("main_thread_only"))
 io.write(b"1")
-serve(io, id="agent")
+serve(io, id="agent")  # type: ignore[arg-type]  # as execnet's own bootstrap does

@@ -17,7 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--kernel",
         action="append",
         metavar="SPEC",
-        help="the kernel to judge (repeatable): debian (default: the newest of the Debian archive that has the kfuncs), "
+        help="the kernel to judge (repeatable): debian (default: the Debian archive's newest that has the kfuncs), "
         "debian:SERIES, or the path of an image, of an installed modules folder, or of a build tree",
     )
     group.addoption(

@@ -48,7 +48,7 @@ class Session:
 
     @property
     def kernels(self) -> list[Kernel]:
-        """The kernels asked for, without repetitions. Ends the run with the documented status when one cannot be had."""
+        """The kernels asked for, without repetitions. Ends the run, with its status, when one cannot be had."""
         if self._kernels is None:
             self._kernels = self._or_exit(self._resolve)
         return self._kernels

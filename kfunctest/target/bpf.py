@@ -23,7 +23,8 @@ SELF_ONLY, DESCENDANTS_PRE, DESCENDANTS_POST, ANCESTORS_UP = range(1, 5)
 @dataclass(frozen=True, slots=True)
 class Ask:
     """A program for the verifier: its name, the log level (0: a log only when it is refused), BPF_F_* flags, and
-    whether to run it once if it is accepted."""
+    whether to run it once if it is accepted.
+    """
 
     program: str
     log_level: int = 0
@@ -59,7 +60,7 @@ class BpfObject:
         return self
 
     def run(self, program: str, struct: str, **fields: int) -> dict[str, int]:
-        """Run a ``SEC("syscall")`` program once. Returns the context's fields afterwards, and its result as ``retval``."""
+        """Run a syscall program once. Returns the context's fields afterwards, and its result as ``retval``."""
         retval, after = self._target.call_within(LOAD_SECONDS, bpf.run, self._handle, program, struct, fields)
         return {**after, "retval": retval}
 
@@ -73,7 +74,7 @@ class BpfObject:
         self._links.callback(self._target.call, bpf.detach, link)
 
     def attach_cgroup_iter(self, program: str, memcg: Memcg, order: int = SELF_ONLY) -> Callable[[], str]:
-        """Attach an iterator to the memcg's cgroup. Each call of what is returned runs it and returns what it printed."""
+        """Attach an iterator to the memcg's cgroup. What is returned runs it and returns what it printed."""
         link = self._target.call(bpf.attach_cgroup_iter, self._handle, program, memcg.path, order)
         self._links.callback(self._target.call, bpf.detach, link)
         return lambda: self._target.call(bpf.read_iterator, link).decode()

@@ -39,7 +39,7 @@ class Requests:
         return hello
 
     def call(self, seconds: float, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run ``function`` in the guest. Raises GuestError, ChannelEnded or ChannelSilent; ``seconds`` is the deadline."""
+        """Run ``function`` in the guest, in ``seconds``. Raises GuestError, ChannelEnded or ChannelSilent."""
         module = function.__module__
         if not module.startswith(GUEST_PACKAGE):
             raise TypeError(f"{module}.{function.__qualname__} does not live in {GUEST_PACKAGE[:-1]}")

@@ -63,7 +63,7 @@ class Kfuncs:
         return self.batch(memcg, [Call("MEMORY_EVENTS", event)])[0]
 
     def flush_stats(self, memcg: Memcg | None) -> None:
-        """bpf_mem_cgroup_flush_stats(): bring page_state and vm_events of this subtree up to date, if enough is pending."""
+        """bpf_mem_cgroup_flush_stats(): bring this subtree's values up to date, if enough is pending."""
         self.batch(memcg, [Call("FLUSH_STATS")])
 
     def batch(self, memcg: Memcg | None, calls: Sequence[Call]) -> list[int]:

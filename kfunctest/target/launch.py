@@ -24,7 +24,7 @@ from pathlib import Path
 # Started by path and isolated (-I), so that no environment variable or working directory decides what is imported.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from kfunctest import proc  # noqa: E402  (needs the path above)
+from kfunctest import proc
 
 PR_SET_CHILD_SUBREAPER = 36
 CHUNK = 1 << 16

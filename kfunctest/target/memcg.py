@@ -45,14 +45,14 @@ class Memcg:
         self._target.call(cgroup.remove, self.path, LEAVE_SECONDS)
 
     def child(self, name: str = "child") -> Memcg:
-        """A memcg below this one, removed with it. No process may be in this one then: cgroup2 allows them in leaves."""
+        """A memcg below this one, removed with it. No process may be in this one then: they live in leaves."""
         if not self._delegated:
             self._target.call(cgroup.delegate_memory, self.path)
             self._delegated = True
         return self._owned.enter_context(Memcg(self._target, f"{self.path}/{name}"))
 
     def charge_anon(self, size: int) -> int:
-        """Touch ``size`` bytes of private memory in pages of the base size, and keep them. Returns the bytes touched."""
+        """Touch ``size`` bytes of private memory in base pages, and keep them. Returns the bytes touched."""
         return self._work("charge_anon", size)
 
     def release_anon(self) -> int:
@@ -72,7 +72,7 @@ class Memcg:
         return self._work("fault", pages)
 
     def write_file(self, path: str, size: int) -> int:
-        """Write ``size`` bytes to the guest's file ``path``. virtme-ng's writable folders are tmpfs: charged as shmem."""
+        """Write ``size`` bytes to the guest's file ``path``. The VM's writable folders are tmpfs: charged as shmem."""
         return self._work("write_file", path, size)
 
     def oom(self, size: int) -> str:

@@ -154,7 +154,7 @@ def boot(kernel: Kernel, accelerator: Accelerator, console: Console, shape: Shap
             vm = Vm(kernel, accelerator, requests, console)
         except (OSError, EOFError, ChannelEnded, ChannelSilent) as error:
             raise InfraError(
-                f"the VM did not boot ({error or type(error).__name__}); its console ends:\n{console.tail(12)}\n",
+                f"the VM did not boot ({str(error) or type(error).__name__}); its console ends:\n{console.tail(12)}\n",
                 remedy=f"to see it boot: {shlex.join([*argv[:-2], '--', 'true'])}",
             ) from None
         _check_identity(kernel, vm)
