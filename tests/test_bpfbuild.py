@@ -128,3 +128,37 @@ def test_every_program_of_the_suite_compiles(tmp_path: Path, monkeypatch: pytest
     assert sources
     for source in sources:
         assert bpfbuild.build(source).is_file()
+
+
+#: What libbpf's header has since 1.2 (the struct only declared), and linux/bpf.h since 6.4 (the struct whole).
+NEWER_LIBBPF = """
+#include_next <bpf/bpf_helpers.h>
+#ifndef bpf_for_each
+struct bpf_iter_num;
+extern int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __weak __ksym;
+extern int *bpf_iter_num_next(struct bpf_iter_num *it) __weak __ksym;
+extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __weak __ksym;
+#define bpf_for_each
+#endif
+"""
+NEWER_LINUX = """
+#include_next <linux/bpf.h>
+#include <linux/version.h>
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
+struct bpf_iter_num { __u64 __opaque[1]; } __attribute__((aligned(8)));
+#endif
+"""
+PROGRAMS = sorted((Path(__file__).resolve().parents[1] / "selftests/bpf").glob("*.bpf.c"))
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "newer", [("bpf/bpf_helpers.h",), ("linux/bpf.h",), ("bpf/bpf_helpers.h", "linux/bpf.h")], ids="+".join
+)
+def test_our_programs_compile_with_newer_headers(program: Path, newer: tuple[str, ...], tmp_path: Path) -> None:
+    texts = {"bpf/bpf_helpers.h": NEWER_LIBBPF, "linux/bpf.h": NEWER_LINUX}
+    for name in newer:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(texts[name])
+    argv = [proc.need("clang"), *bpfbuild.FLAGS, "-I", tmp_path, *bpfbuild._includes(program.parent)]
+    proc.run([*argv, "-c", program, "-o", tmp_path / "out.o"], seconds=60)

@@ -10,7 +10,17 @@
 
 #include <linux/types.h>
 #include <linux/bpf.h>
+/*
+ * libbpf declares the number iterator since 1.2, for the struct that linux/bpf.h has since 6.4: on a given machine one,
+ * both or neither may be there. Its declarations are put aside under other names; ours are below, complete for all.
+ */
+#define bpf_iter_num_new libbpf_iter_num_new
+#define bpf_iter_num_next libbpf_iter_num_next
+#define bpf_iter_num_destroy libbpf_iter_num_destroy
 #include <bpf/bpf_helpers.h>
+#undef bpf_iter_num_new
+#undef bpf_iter_num_next
+#undef bpf_iter_num_destroy
 #include <bpf/bpf_tracing.h>
 
 #define __kernel_type __attribute__((preserve_access_index))
@@ -50,7 +60,7 @@ extern void bpf_cgroup_release(struct cgroup *cgrp) __ksym;
 extern void bpf_rcu_read_lock(void) __ksym;
 extern void bpf_rcu_read_unlock(void) __ksym;
 
-/* struct bpf_iter_num is in linux/bpf.h only since 6.4; the suffix keeps ours apart from it. */
+/* The suffix keeps it apart from the one in linux/bpf.h; libbpf drops it when it looks for the kernel's. */
 struct bpf_iter_num___any {
 	__u64 opaque;
 } __attribute__((aligned(8)));
