@@ -25,12 +25,14 @@
 
 #define __kernel_type __attribute__((preserve_access_index))
 
+/* One field, though no program reads it: clang 19 crashes on the address of a member that has no size. */
 struct cgroup_subsys_state {
+	struct cgroup *cgroup;
 } __kernel_type;
 
 /*
- * Empty, but defined, and with the css first as in the kernel's: libbpf takes a forward declaration in a kfunc's
- * prototype for another type than the kernel's struct.
+ * Defined, with the css first as in the kernel's: libbpf takes a forward declaration in a kfunc's prototype for another
+ * type than the kernel's struct.
  */
 struct mem_cgroup {
 	struct cgroup_subsys_state css;
