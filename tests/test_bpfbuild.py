@@ -160,5 +160,5 @@ def test_our_programs_compile_with_newer_headers(program: Path, newer: tuple[str
     for name in newer:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(texts[name])
-    argv = [proc.need("clang"), *bpfbuild.FLAGS, "-I", tmp_path, *bpfbuild._includes(program.parent)]
+    argv = [proc.need("clang"), *bpfbuild.FLAGS, "-I", str(tmp_path), *bpfbuild._includes(program.parent)]
     proc.run([*argv, "-c", program, "-o", tmp_path / "out.o"], seconds=60)
