@@ -19,15 +19,17 @@ EXIT_INFRA = 3
 class KfunctestError(Exception):
     """One line that says what is wrong, and one remedy.
 
-    ``problem`` states expected and seen; ``remedy`` is what the reader does next, a command line where there is one.
+    ``problem`` states expected and seen; ``remedy`` is what the reader does next, a command line where there is one;
+    ``evidence`` is shown above the line: a console's tail.
     """
 
     exit_status = EXIT_INFRA
 
-    def __init__(self, problem: str, *, remedy: str = "") -> None:
+    def __init__(self, problem: str, *, remedy: str = "", evidence: str = "") -> None:
         super().__init__(problem)
         self.problem = problem
         self.remedy = remedy
+        self.evidence = evidence
 
     def __str__(self) -> str:
         return f"{self.problem}; {self.remedy}" if self.remedy else self.problem

@@ -3,35 +3,61 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import kfunctest.annotations as programs
+from kfunctest.kernels.model import Kernel
+from kfunctest.plugin.ending import Stop
 from kfunctest.plugin.session import Session
+
+#: Where the tests are that judge a kernel.
+SUITE = Path(__file__).resolve().parents[2] / "selftests"
 
 
 def generate(metafunc: pytest.Metafunc, session: Session) -> None:
-    """Parametrize a test that uses the ``kernel`` fixture."""
-    _end_if_nothing_can_be_judged(session)
-    several = len(session.kernels) > 1
-    if several:
-        metafunc.parametrize("kernel", session.kernels, ids=lambda kernel: kernel.id, indirect=True, scope="session")
-    marker = metafunc.definition.get_closest_marker("bpf_programs")
-    if marker:
-        source = marker.args[0]
-        expected = programs.of_object(session.compiled(source))
-        metafunc.parametrize(
-            "program, expectation",
-            [pytest.param(name, expected[name], id=name) for name in expected],
-        )
+    """Parametrize a test that uses the ``kernel`` fixture.
+
+    What cannot be had here (a kernel, a BPF program) is kept for :func:`finish`: the test may yet be deselected.
+    """
+    try:
+        if session.asked_for_several:
+            metafunc.parametrize(
+                "kernel", _kernels(metafunc, session), ids=lambda kernel: kernel.id, indirect=True, scope="session"
+            )
+        marker = metafunc.definition.get_closest_marker("bpf_programs")
+        if marker:
+            expected = programs.of_object(session.compiled(marker.args[0]))
+            found = [pytest.param(name, expected[name], id=name) for name in expected]
+            metafunc.parametrize("program, expectation", found)
+    except Stop as stop:
+        session.not_collected[metafunc.function] = stop
 
 
-def _end_if_nothing_can_be_judged(session: Session) -> None:
-    """A kernel without the kfuncs fails at once: booting it would teach nothing, and a skip would look like a pass."""
-    if any(session.contract(kernel) for kernel in session.kernels):
-        return
-    kernel = session.kernels[0]
-    pytest.exit(
-        f"kfunctest: {kernel.release} has none of the memcg BPF kfuncs (no bpf_mem_cgroup_* function in its BTF); "
-        "judge a kernel of 7.0 or newer, or one with the series applied",
-        returncode=1,
-    )
+def _kernels(metafunc: pytest.Metafunc, session: Session) -> list[Kernel]:
+    """The kernels that a test is run on; one without the kfuncs fails once, not in every test."""
+    marker = metafunc.definition.get_closest_marker("kfunc")
+    if marker and marker.kwargs.get("name") == "presence":
+        return session.kernels
+    return [kernel for kernel in session.kernels if session.contract(kernel)]
+
+
+def finish(items: list[pytest.Item], session: Session, *, run: bool) -> None:
+    """End the run in one line where a test that is left after all deselection lacks something.
+
+    With ``run`` the kernels are fetched now, unless no test asks for one.
+    """
+    asking = [item for item in items if "kernel" in getattr(item, "fixturenames", ())]
+    for item in asking:
+        if missing := session.not_collected.get(getattr(item, "function", None)):
+            raise missing
+    if asking and run:
+        session.prepare()
+
+
+def may_ask_for_a_kernel(config: pytest.Config) -> bool:
+    """Whether a run could hold tests that judge a kernel, for a controller of pytest-xdist, which collects nothing."""
+    paths = [Path(config.invocation_params.dir, word.split("::")[0]).resolve() for word in config.args]
+    suite = any(SUITE.is_relative_to(path) or path.is_relative_to(SUITE) for path in paths)
+    return suite and "not kfunc" not in config.option.markexpr and not config.option.collectonly

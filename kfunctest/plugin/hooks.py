@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import Any
 
 import pytest
 
@@ -36,17 +37,43 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Attach the session. Nothing is looked up until a test asks for a kernel."""
+    from kfunctest.plugin.ending import Ending
     from kfunctest.plugin.session import Session
 
     config.addinivalue_line(
         "markers", "bpf_programs(source): one test for each annotated program of selftests/bpf/<source>"
     )
-    config.stash[SESSION] = Session(config)
+    ending = Ending(config)
+    config.pluginmanager.register(ending, "kfunctest-ending")
+    config.stash[SESSION] = Session(config, ending)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End what runs, also after an interrupt."""
     config.stash[SESSION].close()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Under pytest-xdist, fetch the kernels and name them before the workers start: those have no terminal."""
+    config = session.config
+    if config.pluginmanager.hasplugin("dsession"):
+        from kfunctest.plugin import collect
+
+        if collect.may_ask_for_a_kernel(config):
+            config.stash[SESSION].prepare_for_workers()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Let the workers of pytest-xdist keep their consoles in one folder."""
+    node.workerinput["kfunctest_run"] = node.config.stash[SESSION].run_name
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """End here what :func:`pytest_sessionstart` found to be impossible; pytest does not expect it to be said there."""
+    if impossible := session.config.stash[SESSION].impossible:
+        raise impossible
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -55,6 +82,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         from kfunctest.plugin import collect
 
         collect.generate(metafunc, metafunc.config.stash[SESSION])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fetch the kernels, if a test asks for one, before the first test runs."""
+    if not session.testsfailed:
+        from kfunctest.plugin import collect
+
+        run = not session.config.option.collectonly
+        collect.finish(session.items, session.config.stash[SESSION], run=run)
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
@@ -67,6 +104,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     session = config.stash[SESSION]
     for line in session.header():
         terminalreporter.write_line(line)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A run in which one of several kernels could not be judged has failed, whatever its tests say."""
+    if session.config.stash[SESSION].some_without_kfuncs() and session.exitstatus in (0, 5):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(wrapper=True)

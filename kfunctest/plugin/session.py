@@ -10,18 +10,18 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 import kfunctest.annotations as programs
-from kfunctest import bpfbuild, contract, proc
+from kfunctest import bpfbuild, contract
 from kfunctest.errors import InfraError, KfunctestError
 from kfunctest.kernels import spec
 from kfunctest.kernels.model import Kernel
-from kfunctest.target import accelerator
+from kfunctest.plugin.ending import Ending, Stop, stop
+from kfunctest.target import accelerator, machine
 from kfunctest.target.bpf import Ask, Bpf, Verdict
 from kfunctest.target.console import Console
 from kfunctest.target.kfuncs import Kfuncs
@@ -37,8 +37,14 @@ KEPT_RUNS = 5
 class Session:
     """One run. Kernels are resolved at the first question about them; one VM runs at a time."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, ending: Ending) -> None:
         self._config = config
+        self._ending = ending
+        self._header: list[str] = []
+        #: Why tests cannot be collected, by their functions.
+        self.not_collected: dict[object, Stop] = {}
+        #: Why a controller of pytest-xdist cannot go on.
+        self.impossible: Stop | None = None
         self._kernels: list[Kernel] | None = None
         self._running: Vm | None = None
         self._kfuncs: Kfuncs | None = None
@@ -52,6 +58,39 @@ class Session:
         if self._kernels is None:
             self._kernels = self._or_exit(self._resolve)
         return self._kernels
+
+    @property
+    def asked_for_several(self) -> bool:
+        """Whether more than one kernel was named; two names may yet mean the same one."""
+        return len(self._config.getoption("kernel") or ()) > 1
+
+    def prepare(self) -> None:
+        """Look at the machine, fetch the kernels, and make the header. Ends the run where nothing can be judged."""
+        self._or_exit(machine.check)
+        absent = self._without_kfuncs()
+        if len(absent) == len(self.kernels):
+            raise _none_of_the_kfuncs(absent)
+        self._header = self._make_header()
+
+    def prepare_for_workers(self) -> None:
+        """What prepare() does, in a controller of pytest-xdist; should the run end there, that is kept for later."""
+        try:
+            self.prepare()
+        except Stop as stop:
+            self.impossible = stop
+        if reporter := self._config.pluginmanager.getplugin("terminalreporter"):
+            for line in self._header:
+                reporter.write_line(line)
+
+    def some_without_kfuncs(self) -> bool:
+        """Whether kernels without the kfuncs were among those to judge; the run's last line will name them."""
+        absent = self._without_kfuncs() if self._header else []
+        if absent:
+            self._ending.add(_none_of_the_kfuncs(absent))
+        return bool(absent)
+
+    def _without_kfuncs(self) -> list[Kernel]:
+        return [kernel for kernel in self.kernels if self.contract(kernel) is None]
 
     def _resolve(self) -> list[Kernel]:
         found: dict[str, Kernel] = {}
@@ -121,30 +160,43 @@ class Session:
     def _boot(self, kernel: Kernel) -> Vm:
         shape = Shape(cpus=self._config.getoption("cpus"), memory=self._config.getoption("memory"))
         self._booted += 1
-        console = Console(self.results / f"console-{kernel.id}-{self._booted}.log")
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+        name = "-".join(filter(None, ("console", kernel.id, worker, str(self._booted))))
+        console = Console(self.results / f"{name}.log")
         return self._owned.enter_context(boot(kernel, self.accelerator, console, shape))
+
+    @cached_property
+    def run_name(self) -> str:
+        """The name of this run's folder below results/; the workers of pytest-xdist get it from their controller."""
+        given: dict[str, str] = getattr(self._config, "workerinput", {})
+        return given.get("kfunctest_run") or f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
 
     @cached_property
     def results(self) -> Path:
         """The folder of this run's consoles: a new one each run, the oldest beyond KEPT_RUNS removed."""
-        chosen = self._config.getoption("results")
-        folder = Path(chosen) if chosen else self._config.rootpath / "results"
-        worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-        run = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}{worker}"
+        run = self._results / self.run_name
         try:
-            run.mkdir(parents=True)
+            run.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InfraError(
-                f"{folder} cannot be written ({error.strerror})", remedy="choose another with --results"
+                f"{self._results} cannot be written ({error.strerror})", remedy="choose another with --results"
             ) from error
-        for old in sorted(path for path in folder.iterdir() if re.match(r"\d{8}-\d{6}-\d+", path.name))[:-KEPT_RUNS]:
+        runs = sorted(path for path in self._results.iterdir() if re.match(r"\d{8}-\d{6}-\d+", path.name))
+        for old in runs[:-KEPT_RUNS]:
             shutil.rmtree(old, ignore_errors=True)
         return run
 
-    def header(self, resolve: bool = False) -> list[str]:
-        """Lines that say what is judged and how; none when no test asked for a kernel (``resolve`` asks now)."""
-        if self._kernels is None and not resolve:
-            return []
+    @property
+    def _results(self) -> Path:
+        chosen = self._config.getoption("results")
+        return self._base / chosen if chosen else self._config.rootpath / "results"
+
+    def header(self) -> list[str]:
+        """Lines that say what is judged and how; none when no test asked for a kernel."""
+        run = self._results / self.run_name
+        return [*self._header, f"consoles: {run}"] if self._header and run.is_dir() else self._header
+
+    def _make_header(self) -> list[str]:
         lines = []
         for kernel in self.kernels:
             judged = self.contract(kernel)
@@ -152,21 +204,23 @@ class Session:
             lines.append(f"kernel: {kernel.release} ({kernel.origin})")
             lines.append(f"contract: {judged.name} ({how})" if judged else "contract: none, the kfuncs are absent")
         lines.append(f"accelerator: {self.accelerator.name} ({self.accelerator.why})")
-        lines.append(f"versions: {self.versions}")
-        if self._booted:
-            lines.append(f"consoles: {self.results}")
+        lines.append(f"versions: {self._or_exit(machine.versions)}")
         return lines
-
-    @cached_property
-    def versions(self) -> str:
-        """QEMU's and virtme-ng's versions, in one line."""
-        qemu = self._or_exit(lambda: proc.run([proc.need("qemu-system-x86_64"), "--version"], seconds=20))
-        found = re.search(r"version ([\w.]+)", qemu.stdout)
-        return f"QEMU {found[1] if found else 'unknown'}, virtme-ng {version('virtme-ng')}"
 
     def _or_exit(self, work: Callable[[], T]) -> T:
         """``work()``, or the end of the whole run in one line with the error's documented status."""
         try:
             return work()
         except KfunctestError as error:
-            pytest.exit(f"kfunctest: {error}", returncode=error.exit_status)
+            stop(error)
+
+
+def _none_of_the_kfuncs(kernels: list[Kernel]) -> Stop:
+    """A kernel without the kfuncs fails at once: booting it would teach nothing, and a skip would look like a pass."""
+    names = ", ".join(kernel.release for kernel in kernels)
+    have = "has" if len(kernels) == 1 else "have"
+    line = (
+        f"{names} {have} none of the memcg BPF kfuncs (no bpf_mem_cgroup_* function in BTF); "
+        "judge a kernel of 7.0 or newer, or one with the series applied"
+    )
+    return Stop(line, int(pytest.ExitCode.TESTS_FAILED))

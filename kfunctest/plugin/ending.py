@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The early end of a run: one line on the terminal, the last one, and the documented exit status."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NoReturn
+
+import pytest
+from _pytest.outcomes import Exit  # pytest.exit.Exception, which mypy does not take for a class
+
+from kfunctest.errors import KfunctestError
+
+#: Under which key a worker of pytest-xdist tells its controller why it ended.
+REASON = "kfunctest"
+
+
+class Stop(Exit):
+    """The end of the whole run. ``evidence`` is what is shown above the line; ``status`` is pytest's exit status."""
+
+    def __init__(self, line: str, status: int, evidence: str = "") -> None:
+        super().__init__(line, status)
+        self.line = line
+        self.status = status
+        self.evidence = evidence
+
+
+def stop(error: KfunctestError) -> NoReturn:
+    """End the run with this error's line and status."""
+    raise Stop(str(error), error.exit_status, error.evidence)
+
+
+class Ending:
+    """A plugin that says why a run ended early: pytest itself would show an exception in a row of exclamation marks."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._why: Stop | None = None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Take over from pytest what it would print about a Stop."""
+        if isinstance(excinfo.value, Stop):
+            self._why = excinfo.value
+            if reporter := self._config.pluginmanager.getplugin("terminalreporter"):
+                reporter._keyboardinterrupt_memo = None  # noqa: SLF001 (pytest has no public way)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Tell the controller of pytest-xdist, where we are a worker of it."""
+        output: dict[str, Any] | None = getattr(self._config, "workeroutput", None)
+        if output is not None and self._why:
+            output[REASON] = (self._why.line, self._why.status, self._why.evidence)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: object) -> None:
+        """End the run when a worker of pytest-xdist did: what stopped it would stop the others."""
+        reason = getattr(node, "workeroutput", {}).get(REASON)
+        if reason:
+            raise Stop(*reason)
+
+    def add(self, why: Stop) -> None:
+        """Say ``why`` at the end of a run that went on."""
+        self._why = self._why or why
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """Write the line, after everything else that is written."""
+        if self._why is None or hasattr(self._config, "workerinput"):
+            return
+        text = f"kfunctest: {self._why.line}"
+        if self._why.evidence:
+            text = f"{self._why.evidence.rstrip()}\n{text}"
+        if reporter := self._config.pluginmanager.getplugin("terminalreporter"):
+            reporter.write_line(text, red=True)
+        else:
+            print(text, file=sys.stderr)  # noqa: T201 (-p no:terminal)

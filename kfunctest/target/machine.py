@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a VM needs from this machine, looked at before anything is downloaded or booted."""
+
+from __future__ import annotations
+
+import platform
+import re
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from kfunctest import proc
+from kfunctest.errors import InfraError
+from kfunctest.guest.libbpf_abi import LibbpfMissing, library
+
+QEMU = "qemu-system-x86_64"
+#: The guest runs on the host's own files, so the host's architecture is the guest's.
+VERIFIED = "x86_64"
+
+
+def check() -> None:
+    """Raise InfraError that names the first thing that is missing. Takes milliseconds."""
+    if platform.machine() != VERIFIED:
+        raise InfraError(
+            f"this machine is {platform.machine()}; the suite was verified on x86-64 with 4 KiB pages only",
+            remedy="run it on an x86-64 machine",
+        )
+    proc.need(QEMU)
+    vng()
+    proc.need("clang")
+    try:
+        library()
+    except LibbpfMissing as missing:
+        raise InfraError(str(missing), remedy="scripts/setup installs it or names its package") from None
+
+
+def vng() -> Path:
+    """virtme-ng's program, beside the interpreter that runs us. Raises InfraError when it is not there."""
+    found = Path(sys.executable).with_name("vng")
+    if not found.exists():
+        raise InfraError("virtme-ng is not installed", remedy="run scripts/setup")
+    return found
+
+
+def versions() -> str:
+    """QEMU's and virtme-ng's versions, in one line."""
+    said = proc.run([proc.need(QEMU), "--version"], seconds=20).stdout
+    found = re.search(r"version ([\w.]+)", said)
+    return f"QEMU {found[1] if found else 'unknown'}, virtme-ng {version('virtme-ng')}"
