@@ -75,17 +75,32 @@ def run(
     Raises CommandError on a deadline, or on a status other than 0 unless ``check`` is false; InfraError when there is
     no such program.
     """
+    status, out, err = _communicate(argv, seconds, cwd, env, None if stdin is None else stdin.encode())
+    done = _completed(argv, status, out, err)
+    if check and done.status:
+        raise CommandError(done, f"ended with status {done.status}")
+    return done
+
+
+def run_binary(argv: Sequence[str | Path], *, seconds: float) -> bytes:
+    """Run a program to its end and return its output as bytes. Raises what :func:`run` raises."""
+    status, out, err = _communicate(argv, seconds, None, None, None)
+    if status:
+        raise CommandError(_completed(argv, status, b"", err), f"ended with status {status}")
+    return out
+
+
+def _communicate(
+    argv: Sequence[str | Path], seconds: float, cwd: Path | None, env: Mapping[str, str] | None, stdin: bytes | None
+) -> tuple[int, bytes, bytes]:
     with spawn(argv, cwd=cwd, env=env, stdin=DEVNULL if stdin is None else PIPE, stdout=PIPE, stderr=PIPE) as process:
         try:
-            out, err = process.communicate(None if stdin is None else stdin.encode(), timeout=seconds)
+            out, err = process.communicate(stdin, timeout=seconds)
         except subprocess.TimeoutExpired as expired:
             kill_group(process)
             done = _completed(argv, -signal.SIGKILL, expired.stdout or b"", expired.stderr or b"")
             raise CommandError(done, f"did not end within {seconds:g} s") from None
-    done = _completed(argv, process.returncode, out, err)
-    if check and done.status:
-        raise CommandError(done, f"ended with status {done.status}")
-    return done
+        return process.returncode, out, err
 
 
 @contextmanager

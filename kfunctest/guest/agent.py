@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol  # execnet has imported it already
 
 from kfunctest.guest import cgroup
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import time
@@ -66,6 +65,8 @@ def read_keys(path: str, file: str) -> dict[str, int]:
 
 
 def _mount(source: str, place: str, kind: str) -> None:
+    import ctypes  # rarely needed, and slow to load under TCG
+
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(source.encode(), place.encode(), kind.encode(), 0, None):
         raise OSError(ctypes.get_errno(), f"mount -t {kind}", place)

@@ -8,19 +8,25 @@ the memcg is only what it copies on write.
 
 from __future__ import annotations
 
+# _socket and marshal, since what socket and json import takes Python longer to load under TCG than all of this package.
+import _socket
 import gc
-import json
+import marshal
 import os
-import signal
-import socket
 import sys
-import traceback
-from importlib import import_module
+
+from kfunctest.guest import workload
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 ROOT = "/sys/fs/cgroup"
+#: Bytes of the longest message: a worker's traceback.
+MESSAGE = 1 << 16
 
-_nursery: socket.socket | None = None
-_workers: dict[int, socket.socket] = {}
+_nursery: _socket.socket | None = None
+_workers: dict[int, _socket.socket] = {}
 
 
 class WorkerDied(Exception):
@@ -34,22 +40,20 @@ class WorkerError(Exception):
 def start_nursery() -> None:
     """Fork the nursery. Called once, before any thread exists."""
     global _nursery
-    ours, theirs = socket.socketpair()
+    _nursery, theirs = _pair()
     if os.fork() == 0:
-        ours.close()
+        _nursery.close()
         _run_nursery(theirs)
-        os._exit(0)
     theirs.close()
-    _nursery = ours
 
 
 def spawn(cgroup: str) -> int:
     """Start a worker in the cgroup (a path below the mount) and return its process id."""
     assert _nursery is not None
-    _nursery.sendall(f"spawn {cgroup}\n".encode())
-    answer, fds, _, _ = socket.recv_fds(_nursery, 64, 1)
-    pid = int(answer)
-    _workers[pid] = socket.socket(fileno=fds[0])
+    _send(_nursery, ("spawn", cgroup))
+    data, ancillary, _, _ = _nursery.recvmsg(MESSAGE, _socket.CMSG_SPACE(4))
+    pid = int(marshal.loads(data))
+    _workers[pid] = _socket.socket(fileno=int.from_bytes(ancillary[0][2], sys.byteorder))
     # The first command pays for what the worker copies on write; paid here, before anything is measured.
     work(pid, "ping")
     work(pid, "charge_anon", 1 << 16)
@@ -64,18 +68,12 @@ def work(pid: int, command: str, *args: object) -> int:
     """
     channel = _workers[pid]
     try:
-        channel.sendall(json.dumps([command, *args]).encode() + b"\n")
-        answer = b""
-        while not answer.endswith(b"\n"):
-            data = channel.recv(1 << 16)
-            if not data:
-                raise ConnectionError
-            answer += data
-    except ConnectionError:
+        _send(channel, (command, *args))
+        value, error = _receive(channel)
+    except (EOFError, ConnectionError):
         status = end(pid)
-        how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+        how = f"by signal {-status}" if status < 0 else f"with status {status}"
         raise WorkerDied(f"worker {pid} ended {how} during {command}") from None
-    value, error = json.loads(answer)
     if error:
         raise WorkerError(error)
     return int(value)
@@ -85,55 +83,70 @@ def end(pid: int) -> int:
     """Kill the worker, reap it, and return its exit status (negative: the signal)."""
     assert _nursery is not None
     _workers.pop(pid).close()
-    _nursery.sendall(f"reap {pid}\n".encode())
-    return int(_nursery.recv(64))
+    _send(_nursery, ("reap", pid))
+    return int(_receive(_nursery))
 
 
-def _run_nursery(channel: socket.socket) -> None:
+def _pair() -> tuple[_socket.socket, _socket.socket]:
+    # Whole messages, in order, and an end when the other side is gone.
+    return _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+
+
+def _send(channel: _socket.socket, message: Any) -> None:
+    channel.send(marshal.dumps(message))
+
+
+def _receive(channel: _socket.socket) -> Any:
+    data = channel.recv(MESSAGE)
+    if not data:
+        raise EOFError
+    return marshal.loads(data)
+
+
+def _run_nursery(channel: _socket.socket) -> NoReturn:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
-    import_module("kfunctest.guest.workload")
     # A collection in a worker would touch, and so copy and charge, every object of the interpreter.
     gc.disable()
     gc.freeze()
-    with channel.makefile("r") as requests:
-        for line in requests:
-            verb, argument = line.rstrip("\n").split(" ", 1)
-            if verb == "spawn":
-                _spawn(channel, argument)
-            else:
-                channel.sendall(str(_reap(int(argument))).encode())
+    while True:
+        try:
+            verb, argument = _receive(channel)
+        except EOFError:
+            os._exit(0)
+        if verb == "spawn":
+            _spawn(channel, argument)
+        else:
+            os.kill(argument, 9)  # a zombie takes it too, and keeps the status that it died with
+            _send(channel, os.waitstatus_to_exitcode(os.waitpid(argument, 0)[1]))
 
 
-def _spawn(channel: socket.socket, cgroup: str) -> None:
-    ours, theirs = socket.socketpair()
+def _spawn(channel: _socket.socket, cgroup: str) -> None:
+    ours, theirs = _pair()
     pid = os.fork()
     if pid == 0:
         channel.close()
         ours.close()
         _run_worker(theirs, cgroup)
-        os._exit(0)
     theirs.close()
-    socket.send_fds(channel, [str(pid).encode()], [ours.fileno()])
+    handed = ours.fileno().to_bytes(4, sys.byteorder)
+    channel.sendmsg([marshal.dumps(pid)], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, handed)])
     ours.close()
 
 
-def _reap(pid: int) -> int:
-    os.kill(pid, signal.SIGKILL)  # a zombie takes it too, and keeps the status that it died with
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def _run_worker(channel: socket.socket, cgroup: str) -> None:
+def _run_worker(channel: _socket.socket, cgroup: str) -> NoReturn:
     with open(f"{ROOT}/{cgroup}/cgroup.procs", "w") as procs:
         procs.write("0")
-    workload = import_module("kfunctest.guest.workload")
-    with channel.makefile("r") as commands:
-        for line in commands:
-            command, *args = json.loads(line)
-            try:
-                answer = [getattr(workload, command)(*args), None]
-            except Exception:
-                answer = [0, traceback.format_exc()]
-            channel.sendall(json.dumps(answer).encode() + b"\n")
-    sys.exit(0)
+    while True:
+        try:
+            command, *args = _receive(channel)
+        except EOFError:
+            os._exit(0)
+        try:
+            answer = (getattr(workload, command)(*args), "")
+        except Exception:
+            import traceback
+
+            answer = (0, traceback.format_exc()[-MESSAGE // 2 :])
+        _send(channel, answer)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import os
 
@@ -60,9 +59,8 @@ def write_file(path: str, size: int) -> int:
 
 
 def _touch(area: mmap.mmap, size: int) -> None:
-    view = (ctypes.c_char * size).from_buffer(area)
     for offset in range(0, size, _PAGE):
-        view[offset] = b"\1"
+        area[offset] = 1
 
 
 def _release(kind: str) -> int:

@@ -47,6 +47,10 @@ class NoSuchSuite(SpecError):
     """The mirror is reached but has no such suite."""
 
 
+class StaleSuite(InfraError):
+    """The mirror's lists of a suite are past the date until which they are signed, or dated in the future."""
+
+
 @dataclass(frozen=True, slots=True)
 class Package:
     """One binary package of an archive; ``size`` in bytes, ``depends`` the raw field."""
@@ -67,7 +71,7 @@ class Archive:
     trust: str
 
     def update(self, progress: Progress) -> None:
-        """Fetch the suite's lists. Raises NoSuchSuite, or InfraError when the mirror is not reached or not trusted."""
+        """Fetch the suite's lists. Raises NoSuchSuite, StaleSuite, or InfraError when it is not reached or trusted."""
         self._configure()
         progress.say(f"asking the Debian archive for its {self.suite} packages ...")
         done = self._apt("update", "-o", "APT::Update::Error-Mode=any", seconds=_UPDATE_SECONDS)
@@ -134,6 +138,11 @@ class Archive:
             return InfraError(f"no space left for the cache in {cache.root()}", remedy=SPACE_REMEDY)
         lines = [line for line in text.splitlines() if line.startswith(("E:", "W:"))] or text.splitlines()
         first = lines[0].lstrip("EW: ") if lines else "no reason given"
+        if stale := re.search(r"is (?:expired|not valid yet) \((.*?)\)", text):
+            return StaleSuite(
+                f"the mirror {self.mirror} has {self.suite} of another time ({stale[1]})",
+                remedy="check this machine's clock, or pass --debian-mirror URL",
+            )
         if re.search(r"Release file| 404 ", text) and not re.search(r"NO_PUBKEY|not signed|GPG", text):
             return NoSuchSuite(f"the mirror {self.mirror} has no suite {self.suite}", remedy="pass --debian-mirror URL")
         if re.search(r"NO_PUBKEY|not signed|GPG error|signatures? (?:were|was|couldn't)|Signed-By", text):

@@ -109,12 +109,12 @@ def _record(record: Path, fetched: Fetched) -> None:
 def _resolve(spec: str, series: str | None, mirror: str | None, trust: str | None, progress: Progress) -> _Candidate:
     found: list[_Candidate] = []
     archives = apt.debian_archives(DEFAULT_SUITES if series is None else SERIES_SUITES, mirror, trust)
-    absent = None
+    absent: apt.NoSuchSuite | apt.StaleSuite | None = None
     for archive in archives:
         try:
             archive.update(progress)
-        except apt.NoSuchSuite as error:
-            absent = error
+        except (apt.NoSuchSuite, apt.StaleSuite) as error:
+            absent = absent if isinstance(absent, apt.StaleSuite) else error
             continue
         found += candidates(archive)
         if series is None and any(_fits(candidate.release, series) for candidate in found):

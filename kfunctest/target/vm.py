@@ -28,6 +28,7 @@ from kfunctest import proc
 from kfunctest.errors import InfraError, SpecError, VmDied, VmHung
 from kfunctest.kernels.model import Kernel
 from kfunctest.target.accelerator import Accelerator
+from kfunctest.target.bundle import CHECKOUT, agent_command
 from kfunctest.target.channel import ChannelEnded, ChannelSilent, Requests
 from kfunctest.target.console import Console
 from kfunctest.wait import wait_until
@@ -35,7 +36,6 @@ from kfunctest.wait import wait_until
 P = ParamSpec("P")
 R = TypeVar("R")
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 #: Seconds with KVM; an accelerator's ``slowdown`` multiplies them.
 BOOT_SECONDS = 20.0
 REQUEST_SECONDS = 6.0
@@ -115,13 +115,6 @@ def command(image: Path, accelerator: Accelerator, shape: Shape) -> list[str]:
         *("--cpus", str(shape.cpus), "--memory", shape.memory),
         *(word for argument in shape.append for word in ("--append", argument)),
     ]
-
-
-def agent_command() -> str:
-    """The shell command that becomes the agent in the guest: the host's own interpreter, which the guest shares."""
-    python = Path(sys.executable).resolve()
-    libraries = Path(execnet.__file__).resolve().parents[1]
-    return "exec " + shlex.join([str(python), "-I", "-S", "-u", f"{CHECKOUT}/kfunctest/guest/main.py", str(libraries)])
 
 
 @contextmanager
