@@ -255,3 +255,15 @@ def test_the_real_archive_has_a_default_kernel(tmp_path: Path, monkeypatch: pyte
     kernel = resolve("debian", progress=Progress(io.StringIO()))
     assert kernel.facts.kfuncs
     assert kernel.modules is not None
+
+
+def test_a_suite_whose_signature_has_run_out_is_not_called_missing(archive: Archive, tmp_path: Path) -> None:
+    archive.add("7.3.4+deb13-amd64", "7.3.4-1")
+    release = archive.folder / "dists" / BACKPORTS / "Release"
+    valid = apt._inherited
+    release.write_text(f"{release.read_text()}Valid-Until: Mon, 01 Jan 2024 00:00:00 UTC\n")
+    with pytest.MonkeyPatch.context() as patch:
+        # Machines with an old mirror tell their apt not to look at dates, and we would inherit it.
+        patch.setattr(apt, "_inherited", lambda: [line for line in valid() if "Check-" not in line])
+        with pytest.raises(InfraError, match=r"of another time \(invalid since .*clock"):
+            archive.fetch("debian:7.3")
