@@ -21,6 +21,22 @@ FLUSH_BATCH_UPDATES = 64
 #: its parent, a new arena, a page table. Not the kernel's inexactness but our workload's: seen below 40.
 WORKER_PAGES = 64
 
+#: Pages of a kernel stack on x86-64, twice as many with KASAN: THREAD_SIZE_ORDER, arch/x86/include/asm/page_64_types.h.
+STACK_PAGES = 4
+
+#: Bytes of slab that the CPUs may not have reported as freed yet while the pages they stand for are given back: half
+#: a page an object stock, and a stock a CPU (account_slab_nmi_safe() and refill_obj_stock(), mm/memcontrol.c).
+SLAB_HELD_BACK = 32 << 10
+
+
+def flush_lag(cpus: int) -> int:
+    """Updates that a flush may leave pending, and so pages by which a value read after it may be behind.
+
+    After 1000 pages, say, a flush is certain, unless the kernel's own flusher, which runs every 2 s, struck at page
+    900: the last 100 are then too few for a flush.
+    """
+    return (2 * FLUSH_BATCH_UPDATES - 1) * cpus
+
 
 def stock(cpus: int, page_size: int) -> int:
     """Bytes by which memory.current may exceed what is in use: every CPU's stock."""
@@ -30,6 +46,28 @@ def stock(cpus: int, page_size: int) -> int:
 def surely_flushed(cpus: int) -> int:
     """Updates after which a flush is certain not to be a no-op: the threshold, and what every CPU may hold back."""
     return 2 * FLUSH_BATCH_UPDATES * cpus + 1
+
+
+class Rounds:
+    """Rounds of charging, reading, flushing and reading again: in which of them is the growth known exactly?
+
+    In one whose first reading is what the last flush left: no flusher struck, so all that was charged was pending, and
+    was flushed. If one did strike, some may be pending still, and neither this round nor the next can be judged.
+    """
+
+    def __init__(self) -> None:
+        self.judged = 0
+        self._last: int | None = None
+        self._sure = False
+
+    def grown(self, before: int, after: int) -> int | None:
+        """By how much the value grew from the last round's flush to this round's; None where that cannot be told."""
+        last, sure = self._last, self._sure
+        self._last, self._sure = after, before == last
+        if last is None or not (sure and self._sure):
+            return None
+        self.judged += 1
+        return after - last
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-#: Keys read through bpf_mem_cgroup_page_state(): members of enum node_stat_item or enum memcg_stat_item.
+#: Keys read through bpf_mem_cgroup_page_state(): members of enum node_stat_item or enum memcg_stat_item. What counts
+#: events rather than memory (workingset, pg...) was in enum vm_event_item in older kernels: ask BTF which it is.
 PAGE_STATE: Final = {
     "anon": "NR_ANON_MAPPED",
     "file": "NR_FILE_PAGES",
@@ -37,6 +38,26 @@ PAGE_STATE: Final = {
     "unevictable": "NR_UNEVICTABLE",
     "slab_reclaimable": "NR_SLAB_RECLAIMABLE_B",
     "slab_unreclaimable": "NR_SLAB_UNRECLAIMABLE_B",
+    "workingset_refault_anon": "WORKINGSET_REFAULT_ANON",
+    "workingset_refault_file": "WORKINGSET_REFAULT_FILE",
+    "workingset_activate_anon": "WORKINGSET_ACTIVATE_ANON",
+    "workingset_activate_file": "WORKINGSET_ACTIVATE_FILE",
+    "workingset_restore_anon": "WORKINGSET_RESTORE_ANON",
+    "workingset_restore_file": "WORKINGSET_RESTORE_FILE",
+    "workingset_nodereclaim": "WORKINGSET_NODERECLAIM",
+    "pgdemote_kswapd": "PGDEMOTE_KSWAPD",
+    "pgdemote_direct": "PGDEMOTE_DIRECT",
+    "pgdemote_khugepaged": "PGDEMOTE_KHUGEPAGED",
+    "pgdemote_proactive": "PGDEMOTE_PROACTIVE",
+    "pgsteal_kswapd": "PGSTEAL_KSWAPD",
+    "pgsteal_direct": "PGSTEAL_DIRECT",
+    "pgsteal_khugepaged": "PGSTEAL_KHUGEPAGED",
+    "pgsteal_proactive": "PGSTEAL_PROACTIVE",
+    "pgscan_kswapd": "PGSCAN_KSWAPD",
+    "pgscan_direct": "PGSCAN_DIRECT",
+    "pgscan_khugepaged": "PGSCAN_KHUGEPAGED",
+    "pgscan_proactive": "PGSCAN_PROACTIVE",
+    "pgrefill": "PGREFILL",
 }
 
 #: Keys read through bpf_mem_cgroup_vm_events(): members of enum vm_event_item. Counts.

@@ -7,7 +7,7 @@ import pytest
 
 from conftest import Items
 from kfunctest.contract import Contract
-from kfunctest.measure import WORKER_PAGES, Sandwich, surely_flushed
+from kfunctest.measure import WORKER_PAGES, Sandwich, flush_lag, sandwich, surely_flushed
 from kfunctest.plugin.applicable import needs
 from kfunctest.statkeys import VM_EVENTS
 from kfunctest.target.kfuncs import ULONG_MAX, Call, Kfuncs
@@ -25,20 +25,20 @@ def flushed(kfuncs: Kfuncs, memcg: Memcg, event: int) -> int:
 
 
 def test_vm_events_count_the_faults_taken(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
-    """The first burst makes the flush certain, so the second is counted from an exact value and to an exact value."""
+    """Each burst is far more than what a flush may leave pending."""
     burst = 4 * surely_flushed(vm.cpus)
     memcg.fault(burst)
     before = flushed(kfuncs, memcg, items.PGFAULT)
-    assert before >= burst, f"PGFAULT of {memcg.path}: expected at least {burst} faults, seen {before}"
+    lag = flush_lag(vm.cpus)
+    assert before >= burst - lag, f"PGFAULT of {memcg.path}: expected at least {burst - lag} faults, seen {before}"
     memcg.fault(burst)
     counted = flushed(kfuncs, memcg, items.PGFAULT) - before
-    assert burst <= counted <= burst + WORKER_PAGES, (
-        f"PGFAULT of {memcg.path} rose by {counted}, expected {burst} to {burst + WORKER_PAGES}"
-    )
+    least, most = burst - lag, burst + lag + WORKER_PAGES
+    assert least <= counted <= most, f"PGFAULT of {memcg.path} rose by {counted}, expected {least} to {most}"
 
 
 def test_vm_events_agree_with_memory_stat(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
-    memcg.fault(2 * surely_flushed(vm.cpus))
+    memcg.fault(4 * surely_flushed(vm.cpus))
     reads = [Call("VM_EVENTS", getattr(items, name)) for name in VM_EVENTS.values()]
     before = kfuncs.batch(memcg, [Call("FLUSH_STATS"), *reads])[1:]
     stat = memcg.stat()
@@ -53,9 +53,10 @@ def test_vm_events_of_a_parent_count_its_children(vm: Vm, memcg: Memcg, kfuncs: 
     leaf, idle = memcg.child("busy"), memcg.child("idle")
     burst = 4 * surely_flushed(vm.cpus)
     leaf.fault(burst)
-    outer = flushed(kfuncs, memcg, items.PGFAULT)
-    inner = kfuncs.vm_events(leaf, items.PGFAULT)
-    assert outer == inner >= burst, f"PGFAULT: {memcg.path} {outer}, {leaf.path} {inner}, of which {burst} on purpose"
+    value = sandwich(lambda: flushed(kfuncs, memcg, items.PGFAULT), lambda: kfuncs.vm_events(leaf, items.PGFAULT))
+    assert value, f"PGFAULT of {leaf.path}, against that of its parent {memcg.path}: {value}"
+    least = burst - flush_lag(vm.cpus)
+    assert value.seen >= least, f"PGFAULT of {leaf.path}: expected {least} faults or more, seen {value.seen}"
     assert kfuncs.vm_events(idle, items.PGFAULT) == 0, "its sibling took the faults"
 
 

@@ -7,7 +7,7 @@ import mmap
 import os
 
 _PAGE = mmap.PAGESIZE
-_kept: dict[str, list[mmap.mmap]] = {"anon": [], "shmem": []}
+_kept: dict[str, list[mmap.mmap]] = {"anon": [], "shmem": [], "file": []}
 
 
 def ping() -> int:
@@ -56,6 +56,44 @@ def write_file(path: str, size: int) -> int:
     """
     with open(path, "wb") as file:
         return file.write(b"\1" * size)
+
+
+def pin(cpu: int) -> int:
+    """Stay on this CPU from now on. Returns its number."""
+    os.sched_setaffinity(0, {cpu})
+    return cpu
+
+
+def fork_children(count: int) -> int:
+    """Start ``count`` processes that sleep in the same memcg until the worker ends. Returns ``count``."""
+    read, _keeps_them_waiting = os.pipe()
+    for _ in range(count):
+        if os.fork() == 0:
+            os.close(_keeps_them_waiting)
+            os.read(read, 1)
+            os._exit(0)
+    os.close(read)
+    return count
+
+
+def map_file(path: str, size: int) -> int:
+    """Fault in the first ``size`` bytes of a file through a mapping, and keep them. Returns ``size``.
+
+    Its page cache is charged to this memcg where it was not in memory before. Reading would not do: virtme-ng's 9p
+    keeps no cache of what is read, and forgets what was mapped when nobody maps it any more.
+    """
+    with open(path, "rb") as file:
+        _kept["file"].append(mmap.mmap(file.fileno(), size, mmap.MAP_PRIVATE, mmap.PROT_READ))
+    return touch_file()
+
+
+def touch_file() -> int:
+    """Fault in again what map_file() kept, so that only the page cache holds it afterwards. Returns the bytes."""
+    area = _kept["file"][-1]
+    for offset in range(0, len(area), _PAGE):
+        area[offset]
+    area.madvise(mmap.MADV_DONTNEED)
+    return len(area)
 
 
 def _touch(area: mmap.mmap, size: int) -> None:

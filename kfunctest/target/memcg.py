@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import errno
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import TracebackType
 
 from kfunctest.errors import GuestError
@@ -74,6 +77,39 @@ class Memcg:
     def write_file(self, path: str, size: int) -> int:
         """Write ``size`` bytes to the guest's file ``path``. The VM's writable folders are tmpfs: charged as shmem."""
         return self._work("write_file", path, size)
+
+    def pin(self, cpu: int) -> None:
+        """Keep the worker on this CPU from now on."""
+        self._work("pin", cpu)
+
+    def fork_children(self, count: int) -> int:
+        """Start ``count`` processes that sleep beside the worker and end with it. Returns ``count``."""
+        return self._work("fork_children", count)
+
+    def map_file(self, path: Path, size: int) -> int:
+        """Map the start of a host's file that nothing else in the guest reads; charges page cache. Returns bytes."""
+        return self._work("map_file", str(path), size)
+
+    def touch_file(self) -> int:
+        """Touch again what map_file() mapped: what was reclaimed is read again. Returns the bytes mapped."""
+        return self._work("touch_file")
+
+    def reclaim(self, size: int) -> None:
+        """Ask the kernel to reclaim ``size`` bytes; it may find fewer."""
+        try:
+            self.write("memory.reclaim", str(size))
+        except GuestError as error:
+            if error.errno != errno.EAGAIN:
+                raise
+
+    @contextmanager
+    def asking_from_inside(self) -> Iterator[None]:
+        """Move the agent, and with it every test program that it runs, into this memcg; back to the root on leaving."""
+        self._target.call(cgroup.write, self.path, "cgroup.procs", "0")
+        try:
+            yield
+        finally:
+            self._target.call(cgroup.write, "", "cgroup.procs", "0")
 
     def oom(self, size: int) -> str:
         """Charge ``size`` bytes, more than memory.max allows, and return how the worker died."""
