@@ -79,6 +79,11 @@ def work(pid: int, command: str, *args: object) -> int:
     return int(value)
 
 
+def kill(pid: int) -> None:
+    """Kill the worker and let it be: a zombie, which pins its memcg until end() reaps it."""
+    os.kill(pid, 9)
+
+
 def end(pid: int) -> int:
     """Kill the worker, reap it, and return its exit status (negative: the signal)."""
     assert _nursery is not None

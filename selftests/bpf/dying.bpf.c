@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A memcg that was removed but that something still pins: no id and no path leads to it any more, so it is found by
+ * walking the memcgs below the root memcg. The css it is got by is the memory controller's own.
+ */
+#include "memcg_kfuncs.h"
+
+char _license[] SEC("license") = "GPL";
+
+#define DESCENDANTS_PRE 2	/* BPF_CGROUP_ITER_DESCENDANTS_PRE, linux/bpf.h */
+
+struct find_args {
+	__u64 cgroup_id;	/* which one is looked for */
+	__u64 usage;		/* out: its usage in bytes */
+	__u32 found;		/* out: how many memcgs have this id */
+	__u32 got;		/* out: how many of them get returned */
+};
+
+struct kernfs_node {
+	__u64 id;
+} __kernel_type;
+
+struct cgroup___with_node {
+	struct kernfs_node *kn;
+} __kernel_type;
+
+struct cgroup_subsys_state___of_cgroup {
+	struct cgroup___with_node *cgroup;
+} __kernel_type;
+
+struct bpf_iter_css___any {
+	__u64 opaque[3];
+} __attribute__((aligned(8)));
+
+extern int bpf_iter_css_new(struct bpf_iter_css___any *it, struct cgroup_subsys_state *start,
+			    unsigned int flags) __ksym;
+extern struct cgroup_subsys_state *bpf_iter_css_next(struct bpf_iter_css___any *it) __ksym;
+extern void bpf_iter_css_destroy(struct bpf_iter_css___any *it) __ksym;
+
+SEC("syscall")
+int find(struct find_args *args)
+{
+	struct mem_cgroup *root, *memcg;
+	struct cgroup_subsys_state *css;
+	struct bpf_iter_css___any it;
+
+	args->usage = args->found = args->got = 0;
+	root = bpf_get_root_mem_cgroup();
+	if (!root)
+		return 1;
+	bpf_rcu_read_lock();
+	bpf_iter_css_new(&it, &root->css, DESCENDANTS_PRE);
+	while ((css = bpf_iter_css_next(&it))) {
+		if (((struct cgroup_subsys_state___of_cgroup *)css)->cgroup->kn->id != args->cgroup_id)
+			continue;
+		args->found++;
+		memcg = bpf_get_mem_cgroup(css);
+		if (!memcg)
+			continue;
+		args->got++;
+		args->usage = bpf_mem_cgroup_usage(memcg);
+		bpf_put_mem_cgroup(memcg);
+	}
+	bpf_iter_css_destroy(&it);
+	bpf_rcu_read_unlock();
+	bpf_put_mem_cgroup(root);
+	return 0;
+}
