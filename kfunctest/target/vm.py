@@ -7,31 +7,22 @@ and removes the folder at the end, even when we are killed.
 
 from __future__ import annotations
 
-import json
-import os
 import shlex
-import shutil
-import signal
-import sys
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-import execnet
-
 from kfunctest import proc
 from kfunctest.errors import InfraError, SpecError, VmDied, VmHung
 from kfunctest.kernels.model import Kernel
+from kfunctest.target import keeper, machine
 from kfunctest.target.accelerator import Accelerator
-from kfunctest.target.bundle import CHECKOUT, agent_command
+from kfunctest.target.bundle import agent_command, boot_path
 from kfunctest.target.channel import ChannelEnded, ChannelSilent, Requests
 from kfunctest.target.console import Console
-from kfunctest.wait import wait_until
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,8 +30,6 @@ R = TypeVar("R")
 #: Seconds with KVM; an accelerator's ``slowdown`` multiplies them.
 BOOT_SECONDS = 20.0
 REQUEST_SECONDS = 6.0
-#: What the keeper needs to kill a VM and sweep up: signals and unlinks, no guest work.
-END_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +96,11 @@ def command(image: Path, accelerator: Accelerator, shape: Shape) -> list[str]:
 
     9p is asked for outright: looking for virtiofsd first costs three seconds where only QEMU's old C one is installed.
     """
-    vng = Path(sys.executable).with_name("vng")
-    if not vng.exists():
-        raise InfraError("virtme-ng is not installed", remedy="run scripts/setup")
+    proc.need(machine.QEMU)
     return [
-        *(str(vng), "--run", str(image), *accelerator.vng_flags, "--force-9p", "--user", "root", "--verbose"),
+        *(str(machine.vng()), "--run", str(image), *accelerator.vng_flags, "--force-9p", "--user", "root", "--verbose"),
         *("--cpus", str(shape.cpus), "--memory", shape.memory),
-        *(word for argument in shape.append for word in ("--append", argument)),
+        *(word for argument in (*shape.append, boot_path()) for word in ("--append", argument)),
     ]
 
 
@@ -124,32 +111,24 @@ def boot(kernel: Kernel, accelerator: Accelerator, console: Console, shape: Shap
     Raises InfraError when QEMU or virtme-ng is missing or the VM does not boot within its deadline, SpecError when
     another kernel booted than was asked for.
     """
-    proc.need("qemu-system-x86_64")
-    rundir = Path(tempfile.mkdtemp(prefix="kfunctest-"))
     argv = [*command(kernel.image, accelerator, shape), "--", agent_command()]
-    order = {
-        "argv": argv,
-        # A home and a temporary folder of its own: no setting of the user's virtme-ng gets in, no file of it stays.
-        "env": {
-            "HOME": str(rundir),
-            "TMPDIR": str(rundir),
-            "PATH": os.pathsep.join(
-                [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath), "/sbin", "/usr/sbin"]
-            ),
-        },
-        "console": str(console.path),
-        "parent": os.getpid(),
-    }
-    (rundir / "launch.json").write_text(json.dumps(order))
-    with _keeper(rundir, accelerator) as gateway:
+    seconds = BOOT_SECONDS * accelerator.slowdown
+    with ExitStack() as stack:
+        folder = stack.enter_context(keeper.rundir(argv, console.path))
+        watch = keeper.Watch(folder, seconds)
         try:
+            gateway = stack.enter_context(keeper.gateway(folder))
             requests = Requests(gateway.remote_exec("from kfunctest.guest import agent\nagent.serve(channel)"))
             vm = Vm(kernel, accelerator, requests, console)
-        except (OSError, EOFError, ChannelEnded, ChannelSilent) as error:
+        except (OSError, EOFError, ChannelEnded, ChannelSilent):
+            why = f"did not boot within {seconds:g} s" if watch.late else "ended before it had booted"
             raise InfraError(
-                f"the VM did not boot ({str(error) or type(error).__name__}); its console ends:\n{console.tail(12)}\n",
-                remedy=f"to see it boot: {shlex.join([*argv[:-2], '--', 'true'])}",
+                f"the VM {why}",
+                remedy=f"to see it: {shlex.join([*argv[:-2], '--', 'true'])}",
+                evidence=f"the console's last lines ({console.path}):\n{console.tail()}",
             ) from None
+        finally:
+            watch.end()
         _check_identity(kernel, vm)
         yield vm
 
@@ -162,33 +141,3 @@ def _check_identity(kernel: Kernel, vm: Vm) -> None:
             f"{vm.release} with {vm.btf_size} bytes runs",
             remedy="rebuild it, or name the image itself",
         )
-
-
-@contextmanager
-def _keeper(rundir: Path, accelerator: Accelerator) -> Iterator[execnet.Gateway]:
-    """The execnet gateway through the keeper; the keeper and all that it keeps are gone on leaving."""
-    launch = shlex.join([sys.executable, "-I", str(CHECKOUT / "kfunctest/target/launch.py"), str(rundir)])
-    group = execnet.Group()
-    # execnet waits for its first byte without a deadline of its own.
-    watchdog = threading.Timer(BOOT_SECONDS * accelerator.slowdown, _end_keeper, [rundir])
-    watchdog.daemon = True
-    watchdog.start()
-    try:
-        gateway = group.makegateway(f"popen//python={launch}//id=agent")
-        watchdog.cancel()
-        yield gateway
-    finally:
-        watchdog.cancel()
-        if _end_keeper(rundir):
-            wait_until(lambda: not rundir.exists(), seconds=END_SECONDS, what=f"the VM's keeper to remove {rundir}")
-        shutil.rmtree(rundir, ignore_errors=True)
-        group.terminate(timeout=END_SECONDS)
-
-
-def _end_keeper(rundir: Path) -> bool:
-    """Ask the keeper to kill the VM and to sweep up. False: there is none, it never started or was killed."""
-    try:
-        os.kill(int((rundir / "keeper").read_text()), signal.SIGTERM)
-    except OSError:
-        return False
-    return True

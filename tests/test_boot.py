@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A boot that never comes ends inside its deadline, with the console and a line to repeat it, and leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kfunctest.errors import InfraError
+from kfunctest.kernels.model import Facts, Kernel
+from kfunctest.target import vm
+from kfunctest.target.accelerator import Accelerator
+from kfunctest.target.console import Console
+
+NO_KERNEL = Kernel(
+    spec="none",
+    release="7.9.1",
+    image=Path("/nonexistent/vmlinuz"),
+    image_digest="",
+    modules=None,
+    origin="made by a test",
+    resolved=None,
+    config=None,
+    facts=Facts(enums=(), kfuncs=frozenset(), memcg=True, btf_size=0),
+)
+#: Seconds for a boot, and for everything around it.
+DEADLINE, AROUND = 2.0, 8.0
+Boot = Callable[[str], InfraError]
+
+
+@pytest.fixture
+def boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Boot:
+    """Boot a VM that is played by a shell script, and return why it did not come up."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr(vm, "BOOT_SECONDS", DEADLINE)
+
+    def boot_script(script: str) -> InfraError:
+        monkeypatch.setattr(vm, "command", lambda *_: ["sh", "-c", script, "sh"])
+        started = time.monotonic()
+        with pytest.raises(InfraError) as caught:
+            vm.boot(NO_KERNEL, Accelerator("kvm", "", 1), Console(tmp_path / "console"), vm.Shape()).__enter__()
+        assert time.monotonic() - started < DEADLINE + AROUND
+        assert list(temporary.iterdir()) == []
+        assert not processes_below(temporary), "a process of the VM lives on"
+        return caught.value
+
+    return boot_script
+
+
+def processes_below(temporary: Path) -> list[str]:
+    """The processes that were started with this temporary folder, other than ourselves."""
+    wanted = f"TMPDIR={temporary}".encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if wanted in (path / "environ").read_bytes() and int(path.name) != os.getpid():
+                found.append((path / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return found
+
+
+def test_a_vm_that_says_nothing_on_its_channel(boot: Boot) -> None:
+    error = boot("echo 'Kernel panic - not syncing' >&2; sleep 988 & setsid sleep 988 & exec sleep 988")
+    assert error.problem == "the VM did not boot within 2 s"
+    assert "Kernel panic - not syncing" in error.evidence
+    assert error.remedy.startswith("to see it: sh -c ")
+    assert shlex.split(error.remedy)[-2:] == ["--", "true"]
+    assert "\n" not in str(error)
+
+
+def test_a_vm_that_ends_at_once_is_not_waited_for(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vm, "BOOT_SECONDS", 600.0)
+    error = boot("echo 'vng: no busybox' >&2; exit 3")
+    assert error.problem == "the VM ended before it had booted"
+    assert "vng: no busybox" in error.evidence
+
+
+def test_a_vm_whose_channel_opens_and_whose_agent_never_answers(boot: Boot) -> None:
+    """Execnet waits for a byte, writes its own source, and then awaits the agent."""
+    error = boot("read -r line; printf 1; cat >/dev/null; true")
+    assert error.problem == "the VM did not boot within 2 s"
+    assert "the console is empty" in error.evidence
+
+
+def test_a_vm_that_answers_rubbish(boot: Boot) -> None:
+    assert "the VM" in boot("yes | head -c 100000; exec cat >/dev/null").problem
+
+
+def test_no_space_for_the_run(boot: Boot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/proc/nowhere")
+    error = boot("exec cat")
+    assert "cannot be written" in error.problem
+    assert "TMPDIR" in error.remedy
