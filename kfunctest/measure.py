@@ -21,12 +21,16 @@ FLUSH_BATCH_UPDATES = 64
 #: its parent, a new arena, a page table. Not the kernel's inexactness but our workload's: seen below 40.
 WORKER_PAGES = 64
 
-#: Pages of a kernel stack on x86-64, twice as many with KASAN: THREAD_SIZE_ORDER, arch/x86/include/asm/page_64_types.h.
-STACK_PAGES = 4
+#: Pages of a kernel stack on x86-64, without and with KASAN: THREAD_SIZE_ORDER, arch/x86/include/asm/page_64_types.h.
+STACK_PAGES = (4, 8)
 
-#: Bytes of slab that the CPUs may not have reported as freed yet while the pages they stand for are given back: half
-#: a page an object stock, and a stock a CPU (account_slab_nmi_safe() and refill_obj_stock(), mm/memcontrol.c).
-SLAB_HELD_BACK = 32 << 10
+
+def slab_held_back(cpus: int) -> int:
+    """Bytes of slab of which the CPUs have not told yet that they were freed: S16_MAX of either kind on each.
+
+    __account_obj_stock(), mm/memcontrol.c.
+    """
+    return 2 * cpus << 15
 
 
 def flush_lag(cpus: int) -> int:
