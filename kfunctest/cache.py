@@ -18,6 +18,9 @@ from pathlib import Path
 
 from kfunctest.errors import InfraError
 
+#: A folder of somebody else's, a read-only one, or a file in the place of a folder.
+_UNWRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
+
 
 def root() -> Path:
     """``$KFUNCTEST_CACHE``, else ``kfunctest`` below ``$XDG_CACHE_HOME`` or ``~/.cache``. Not created here."""
@@ -87,9 +90,7 @@ def space_guard() -> Iterator[None]:
             raise InfraError(
                 f"no space left for the cache in {root()}", remedy="free some, or set KFUNCTEST_CACHE to a larger disk"
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM) and str(error.filename or "").startswith(
-            str(root())
-        ):
+        if error.errno in _UNWRITABLE and str(error.filename or "").startswith(str(root())):
             raise InfraError(
                 f"the cache {root()} cannot be written", remedy="set KFUNCTEST_CACHE to a folder of yours"
             ) from error

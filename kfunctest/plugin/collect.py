@@ -22,7 +22,7 @@ def generate(metafunc: pytest.Metafunc, session: Session) -> None:
     What cannot be had here (a kernel, a BPF program) is kept for :func:`finish`: the test may yet be deselected.
     """
     try:
-        if session.asked_for_several:
+        if session.asked_for_several and len(session.kernels) > 1:
             metafunc.parametrize(
                 "kernel", _kernels(metafunc, session), ids=lambda kernel: kernel.id, indirect=True, scope="session"
             )

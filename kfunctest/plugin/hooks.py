@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 from collections.abc import Generator
 from typing import Any
 
@@ -28,11 +30,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--accel", choices=("auto", "kvm", "tcg"), default="auto", help="the accelerator (default: KVM where it works)"
     )
-    group.addoption("--cpus", type=int, default=2, metavar="N", help="CPUs of a VM (default: 2)")
-    group.addoption("--memory", default="1G", metavar="SIZE", help="memory of a VM (default: 1G)")
+    group.addoption("--cpus", type=_cpus, default=2, metavar="N", help="CPUs of a VM (default: 2)")
+    group.addoption("--memory", type=_memory, default="1G", metavar="SIZE", help="memory of a VM (default: 1G)")
     group.addoption(
         "--results", metavar="DIR", help="where consoles are kept (default: results/ below the root folder)"
     )
+
+
+def _cpus(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of CPUs")
+    return int(text)
+
+
+def _memory(text: str) -> str:
+    if not re.fullmatch(r"[1-9]\d*[MG]", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size like 1G or 768M")
+    return text
 
 
 def pytest_configure(config: pytest.Config) -> None:
