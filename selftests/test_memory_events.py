@@ -33,8 +33,8 @@ def test_memory_events_are_zero_in_a_new_memcg(memcg: Memcg, kfuncs: Kfuncs, ite
 def test_memory_events_after_an_oom_kill(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     """A worker without swap that outgrows memory.max is killed, once; each event equals memory.events, exactly."""
     memcg.start()
-    memcg.write("memory.max", str(8 * MiB))
-    death = memcg.oom(16 * MiB)
+    memcg.write("memory.max", str(3 * MiB))
+    death = memcg.oom(6 * MiB)
     assert "by signal 9 during charge_anon" in death
     events = memcg.events()
     for key, name in MEMORY_EVENTS.items():
@@ -50,8 +50,8 @@ def test_memory_events_after_an_oom_kill(memcg: Memcg, kfuncs: Kfuncs, items: It
 def test_memory_events_count_the_high_limit(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     """Little above the limit: the kernel lets a task sleep by the square of how far it is above."""
     memcg.start()
-    memcg.write("memory.high", str(memcg.current() + 8 * MiB))
-    memcg.charge_anon(8 * MiB + 512 * KiB)
+    memcg.write("memory.high", str(memcg.current() + 4 * MiB))
+    memcg.charge_anon(4 * MiB + 256 * KiB)
     seen, expected = kfuncs.memory_events(memcg, items.MEMCG_HIGH), memcg.events()["high"]
     assert seen == expected >= 1, f"high of {memcg.path}: memory.events says {expected}, the kfunc {seen}"
 
@@ -59,8 +59,8 @@ def test_memory_events_count_the_high_limit(memcg: Memcg, kfuncs: Kfuncs, items:
 def test_memory_events_of_a_child_show_in_its_parent(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     child, sibling = memcg.child(), memcg.child("sibling")
     child.start()
-    child.write("memory.max", str(8 * MiB))
-    child.oom(16 * MiB)
+    child.write("memory.max", str(3 * MiB))
+    child.oom(6 * MiB)
     seen = {group.path: kfuncs.memory_events(group, items.MEMCG_OOM_KILL) for group in (child, memcg, sibling)}
     assert seen == {child.path: 1, memcg.path: 1, sibling.path: 0}
 

@@ -35,10 +35,10 @@ def flushed(kfuncs: Kfuncs, memcg: Memcg, item: int) -> int:
 def test_page_state_follows_the_bytes_touched(
     vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items, charge: str, release: str, item: str
 ) -> None:
-    """Up by 16 MiB and down again: far more updates than the flush threshold."""
+    """Up by 4 MiB and down again: far more updates than the flush threshold."""
     memcg.start()
     before = flushed(kfuncs, memcg, getattr(items, item))
-    touched = getattr(memcg, charge)(16 * MiB)
+    touched = getattr(memcg, charge)(4 * MiB)
     grown = flushed(kfuncs, memcg, getattr(items, item)) - before
     slack = (WORKER_PAGES + flush_lag(vm.cpus)) * vm.page_size
     assert abs(grown - touched) <= slack, f"{item} of {memcg.path} grew by {grown} bytes, expected {touched} +- {slack}"
@@ -75,12 +75,12 @@ def test_page_state_agrees_with_memory_stat(vm: Vm, memcg: Memcg, kfuncs: Kfuncs
 
 def test_page_state_of_a_parent_counts_its_children(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     leaf = memcg.child().child("grandchild")
-    leaf.charge_anon(8 * MiB)
+    leaf.charge_anon(4 * MiB)
     value = sandwich(
         lambda: flushed(kfuncs, memcg, items.NR_ANON_MAPPED), lambda: kfuncs.page_state(leaf, items.NR_ANON_MAPPED)
     )
     assert value, f"NR_ANON_MAPPED of {leaf.path}, against that of its parent {memcg.path}, in bytes: {value}"
-    least = 8 * MiB - flush_lag(vm.cpus) * vm.page_size
+    least = 4 * MiB - flush_lag(vm.cpus) * vm.page_size
     assert value.seen >= least, f"NR_ANON_MAPPED of {leaf.path}: expected {least} bytes or more, seen {value.seen}"
 
 
@@ -154,10 +154,10 @@ def test_page_state_of_reclaim_is_a_count(vm: Vm, kernel: Kernel, memcg: Memcg, 
 
 def test_page_state_of_a_sibling_is_its_own(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     busy, idle = memcg.child("busy"), memcg.child("idle")
-    busy.charge_anon(8 * MiB)
-    least = 8 * MiB - flush_lag(vm.cpus) * vm.page_size
+    busy.charge_anon(4 * MiB)
+    least = 4 * MiB - flush_lag(vm.cpus) * vm.page_size
     assert flushed(kfuncs, memcg, items.NR_ANON_MAPPED) >= least
-    assert kfuncs.page_state(idle, items.NR_ANON_MAPPED) == 0, "8 MiB were charged to its sibling"
+    assert kfuncs.page_state(idle, items.NR_ANON_MAPPED) == 0, "4 MiB were charged to its sibling"
 
 
 def test_page_state_of_an_index_outside_the_enum_is_minus_one(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:

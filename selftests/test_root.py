@@ -26,7 +26,7 @@ def root_by_id(vm: Vm) -> Memcg:
 def test_get_root_and_get_of_the_root_cgroup_are_the_same_memcg(
     vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items
 ) -> None:
-    memcg.charge_anon(8 * MiB)
+    memcg.charge_anon(4 * MiB)
     root = root_by_id(vm)
     for call in (Call("USAGE"), Call("PAGE_STATE", items.NR_ANON_MAPPED), Call("VM_EVENTS", items.PGFAULT)):
         value = sandwich(lambda c=call: kfuncs.batch(root, [c])[0], lambda c=call: kfuncs.batch(None, [c])[0])  # type: ignore[misc]
@@ -35,18 +35,18 @@ def test_get_root_and_get_of_the_root_cgroup_are_the_same_memcg(
 
 def test_get_root_is_the_root_whoever_asks(vm: Vm, memcg: Memcg, kfuncs: Kfuncs) -> None:
     busy, asker = memcg.child("busy"), memcg.child("asker")
-    busy.charge_anon(8 * MiB)
+    busy.charge_anon(4 * MiB)
     root = root_by_id(vm)
     with asker.asking_from_inside():
         value = sandwich(lambda: kfuncs.usage(root), lambda: kfuncs.usage(None))
     assert value, f"usage of root, asked for from {asker.path}, by get_root against by get of its cgroup: {value}"
-    assert value.seen >= 8 * MiB, f"usage of root in bytes: its descendant has 8 MiB, seen {value.seen}"
+    assert value.seen >= 4 * MiB, f"usage of root in bytes: its descendant has 4 MiB, seen {value.seen}"
 
 
 def test_root_usage_follows_what_a_child_charges(vm: Vm, contract: Contract, memcg: Memcg, kfuncs: Kfuncs) -> None:
     memcg.start()
     before = kfuncs.usage(None)
-    touched = memcg.charge_anon(16 * MiB)
+    touched = memcg.charge_anon(4 * MiB)
     grown = kfuncs.usage(None) - before
     # Root's tasks are not charged to the root counter; the approximation of v2 counts them too.
     slack = stock(vm.cpus, vm.page_size) + WORKER_PAGES * vm.page_size * (1 if contract.root_usage_is_counter else 16)
@@ -58,16 +58,16 @@ def test_root_usage_follows_what_a_child_charges(vm: Vm, contract: Contract, mem
 def test_root_page_state_agrees_with_memory_stat_of_the_root(
     vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items
 ) -> None:
-    memcg.charge_anon(8 * MiB)
+    memcg.charge_anon(4 * MiB)
     before = kfuncs.batch(None, [Call("FLUSH_STATS"), Call("PAGE_STATE", items.NR_ANON_MAPPED)])[1]
     stat = vm.call(cgroup.read_keys, "", "memory.stat")["anon"]
     value = Sandwich(before, stat, kfuncs.page_state(None, items.NR_ANON_MAPPED))
     assert value, f"anon of root in bytes, memory.stat against page_state: {value}"
-    assert stat >= 8 * MiB - flush_lag(vm.cpus) * vm.page_size
+    assert stat >= 4 * MiB - flush_lag(vm.cpus) * vm.page_size
 
 
 def test_root_counts_at_least_what_its_child_does(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
-    memcg.charge_anon(8 * MiB)
+    memcg.charge_anon(4 * MiB)
     names = ("NR_ANON_MAPPED", "MEMCG_KMEM", "NR_PAGETABLE")
     calls = [Call("PAGE_STATE", getattr(items, name)) for name in names]
     kfuncs.flush_stats(None)

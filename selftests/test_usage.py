@@ -24,7 +24,7 @@ def test_usage_equals_memory_current(memcg: Memcg, kfuncs: Kfuncs) -> None:
 def test_usage_grows_by_the_bytes_touched(vm: Vm, memcg: Memcg, kfuncs: Kfuncs) -> None:
     memcg.start()
     before = kfuncs.usage(memcg)
-    touched = memcg.charge_anon(16 * MiB)
+    touched = memcg.charge_anon(4 * MiB)
     grown = kfuncs.usage(memcg) - before
     slack = stock(vm.cpus, vm.page_size) + WORKER_PAGES * vm.page_size
     assert abs(grown - touched) <= slack, f"usage of {memcg.path} grew by {grown} bytes, expected {touched} +- {slack}"
@@ -33,12 +33,12 @@ def test_usage_grows_by_the_bytes_touched(vm: Vm, memcg: Memcg, kfuncs: Kfuncs) 
 def test_usage_falls_back_after_release(vm: Vm, memcg: Memcg, kfuncs: Kfuncs) -> None:
     memcg.start()
     before = kfuncs.usage(memcg)
-    memcg.charge_anon(16 * MiB)
+    memcg.charge_anon(4 * MiB)
     memcg.release_anon()
     kept = kfuncs.usage(memcg) - before
     slack = stock(vm.cpus, vm.page_size) + WORKER_PAGES * vm.page_size
     assert abs(kept) <= slack, (
-        f"usage of {memcg.path} kept {kept} bytes of 16 MiB that were unmapped, expected 0 +- {slack}"
+        f"usage of {memcg.path} kept {kept} bytes of 4 MiB that were unmapped, expected 0 +- {slack}"
     )
 
 
@@ -48,18 +48,18 @@ def test_usage_is_zero_in_an_empty_memcg(memcg: Memcg, kfuncs: Kfuncs) -> None:
 
 def test_usage_of_a_parent_counts_its_children(vm: Vm, memcg: Memcg, kfuncs: Kfuncs) -> None:
     child = memcg.child().child("grandchild")
-    child.charge_anon(8 * MiB)
+    child.charge_anon(4 * MiB)
     inner, outer = kfuncs.usage(child), kfuncs.usage(memcg)
-    assert outer >= inner >= 8 * MiB, f"usage in bytes: parent {outer}, grandchild {inner}, of which 8 MiB were touched"
+    assert outer >= inner >= 4 * MiB, f"usage in bytes: parent {outer}, grandchild {inner}, of which 4 MiB were touched"
     usage = sandwich(memcg.current, lambda: kfuncs.usage(memcg))
     assert usage, f"usage of {memcg.path}, against memory.current, in bytes: {usage}"
 
 
 def test_usage_of_a_sibling_is_its_own(memcg: Memcg, kfuncs: Kfuncs) -> None:
     busy, idle = memcg.child("busy"), memcg.child("idle")
-    busy.charge_anon(8 * MiB)
-    assert kfuncs.usage(busy) >= 8 * MiB
-    assert kfuncs.usage(idle) == 0, "8 MiB were charged to its sibling"
+    busy.charge_anon(4 * MiB)
+    assert kfuncs.usage(busy) >= 4 * MiB
+    assert kfuncs.usage(idle) == 0, "4 MiB were charged to its sibling"
 
 
 def test_usage_is_live_without_a_flush(vm: Vm, memcg: Memcg, kfuncs: Kfuncs) -> None:
@@ -72,7 +72,7 @@ def test_usage_is_live_without_a_flush(vm: Vm, memcg: Memcg, kfuncs: Kfuncs) -> 
 
 
 def test_usage_returns_to_the_stock_when_the_last_process_is_gone(vm: Vm, memcg: Memcg, kfuncs: Kfuncs) -> None:
-    memcg.charge_anon(8 * MiB)
+    memcg.charge_anon(4 * MiB)
     memcg.kill()
     limit = stock(vm.cpus, vm.page_size)
     left = wait_until(

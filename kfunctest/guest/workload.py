@@ -7,6 +7,8 @@ import mmap
 import os
 
 _PAGE = mmap.PAGESIZE
+#: Write to every page of a mapping as if it were touched (Linux 5.14, asm-generic/mman-common.h).
+_MADV_POPULATE_WRITE = 23
 _kept: dict[str, list[mmap.mmap]] = {"anon": [], "shmem": [], "file": []}
 
 
@@ -19,7 +21,7 @@ def charge_anon(size: int) -> int:
     """Touch ``size`` bytes of fresh private memory in small pages and keep them. Returns the bytes touched."""
     area = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     area.madvise(mmap.MADV_NOHUGEPAGE)
-    _touch(area, size)
+    _populate(area)
     _kept["anon"].append(area)
     return size
 
@@ -32,7 +34,7 @@ def release_anon() -> int:
 def charge_shmem(size: int) -> int:
     """Touch ``size`` bytes of a shared anonymous mapping (tmpfs pages, charged as shmem) and keep them."""
     area = mmap.mmap(-1, size, flags=mmap.MAP_SHARED | mmap.MAP_ANONYMOUS)
-    _touch(area, size)
+    _populate(area)
     _kept["shmem"].append(area)
     return size
 
@@ -44,8 +46,10 @@ def release_shmem() -> int:
 
 def fault(pages: int) -> int:
     """Take one minor fault for each of ``pages`` fresh pages, then unmap them. Returns the faults taken at least."""
-    charge_anon(pages * _PAGE)
-    _kept["anon"].pop().close()
+    with mmap.mmap(-1, pages * _PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as area:
+        area.madvise(mmap.MADV_NOHUGEPAGE)
+        for offset in range(0, len(area), _PAGE):
+            area[offset] = 1
     return pages
 
 
@@ -96,9 +100,9 @@ def touch_file() -> int:
     return len(area)
 
 
-def _touch(area: mmap.mmap, size: int) -> None:
-    for offset in range(0, size, _PAGE):
-        area[offset] = 1
+def _populate(area: mmap.mmap) -> None:
+    # The kernel's own loop over the pages: a third of the time that as many exceptions take under TCG.
+    area.madvise(_MADV_POPULATE_WRITE)
 
 
 def _release(kind: str) -> int:
