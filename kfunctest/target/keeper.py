@@ -108,12 +108,14 @@ def _connected(group: execnet.Group, folder: Path) -> execnet.Gateway:
     io = gateway_io.create_io(spec, group.execmodel)
     try:
         made = gateway_bootstrap.bootstrap(io, spec)
-    except (AssertionError, OSError) as error:
+    except BaseException as error:
         _end(folder)
         io.close_write()
         io.close_read()
         io.wait()
-        raise ChannelEnded("the VM does not speak as an agent does") from error
+        if isinstance(error, AssertionError | OSError):
+            raise ChannelEnded("the VM does not speak as an agent does") from error
+        raise
     made.spec = spec
     group._register(made)  # noqa: SLF001
     return made
