@@ -127,7 +127,7 @@ def test_page_state_of_kernel_memory_is_in_bytes(vm: Vm, memcg: Memcg, kfuncs: K
 
 def test_page_state_of_reclaim_is_a_count(vm: Vm, kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     """Pages that were scanned, stolen and read again are counted, not measured: the page cache tells how many."""
-    size = 4 * MiB
+    size = 1 * MiB
     names = ("NR_FILE_PAGES", "PGSTEAL_PROACTIVE", "PGSCAN_PROACTIVE", "WORKINGSET_REFAULT_FILE")
 
     def settled() -> dict[str, int]:
