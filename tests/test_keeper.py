@@ -88,15 +88,37 @@ def test_the_keeper_survives_what_a_terminal_sends(keep: Keep, order: Path, numb
     assert process.wait(10) == 0
 
 
-def test_the_end_of_the_vm_ends_the_channel(keep: Keep, order: Path) -> None:
+def test_the_end_of_the_vm_ends_the_channel_and_the_keeper(keep: Keep, order: Path) -> None:
     process = keep(order)
     vm = int(next(iter(Path(f"/proc/{process.pid}/task/{process.pid}").glob("children"))).read_text().split()[0])
     os.kill(vm, signal.SIGKILL)
     assert process.stdout is not None
-    assert process.stdout.read() == b"", "the channel must end with the VM, though the keeper lives"
-    process.terminate()
+    assert process.stdout.read() == b"", "the channel must end with the VM"
     assert process.wait(10) == 0
     assert not sleepers()
+    assert not order.exists()
+
+
+#: Boots a VM that is played by an interpreter with a daemon beside it, and ends without taking it down.
+HURRY = """
+import sys
+from pathlib import Path
+from kfunctest.target import keeper
+script = 'setsid sleep 987 & sleep 987 & exec "$0" -u -c "import sys;exec(eval(sys.stdin.readline()))"'
+folder = keeper.rundir(["sh", "-c", script, sys.executable], Path(sys.argv[1]))
+gateway = keeper.gateway(folder.__enter__())
+busy = gateway.__enter__().remote_exec("import time; channel.send(1); time.sleep(100)")
+busy.receive()
+"""
+
+
+def test_an_interpreter_that_ends_in_a_hurry_leaves_nothing(tmp_path: Path) -> None:
+    """As a worker of pytest-xdist does whose controller is gone: execnet then kills what its channels lead to."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    env = {"TMPDIR": str(temporary), "PYTHONPATH": str(CHECKOUT)}
+    proc.run([sys.executable, "-c", HURRY, tmp_path / "console"], seconds=30, env=env)
+    wait_until(lambda: not sleepers() and not list(temporary.iterdir()), seconds=10, what="the end of the VM")
 
 
 def test_sigkill_of_the_parent_leaves_nothing(keep: Keep, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def _unwritable(error: OSError) -> InfraError:
 
 
 class Watch:
-    """Ends the keeper of a VM that has not booted in time or has ended: execnet waits for its first byte for ever."""
+    """Ends the keeper of a VM that has not booted in time: execnet waits for its first byte for ever."""
 
     def __init__(self, folder: Path, seconds: float) -> None:
         self._folder = folder
@@ -82,7 +82,7 @@ class Watch:
     def _run(self) -> None:
         while not self._booted.wait(0.05):
             self.late = time.monotonic() > self._deadline
-            if (self.late or (self._folder / "ended").exists()) and _end(self._folder):
+            if self.late and _end(self._folder):
                 return
 
 
@@ -101,11 +101,19 @@ def gateway(folder: Path) -> Iterator[execnet.Gateway]:
         group.terminate(timeout=END_SECONDS)
 
 
+class _Io(gateway_io.Popen2IOMaster):
+    """The pipes to the keeper, which execnet kills after a second when an interpreter ends in a hurry."""
+
+    def kill(self) -> None:
+        """Ask it instead: killed, it could not take its VM with it."""
+        self.popen.terminate()
+
+
 def _connected(group: execnet.Group, folder: Path) -> execnet.Gateway:
     """What Group.makegateway does, which loses sight of the process when its first byte is not what it should be."""
     launch = shlex.join([sys.executable, "-I", str(_PROGRAM), str(folder)])
     spec = execnet.XSpec(f"popen//python={launch}//id=agent//execmodel={group.remote_execmodel.backend}")
-    io = gateway_io.create_io(spec, group.execmodel)
+    io = _Io(gateway_io.popen_args(spec), group.execmodel)
     try:
         made = gateway_bootstrap.bootstrap(io, spec)
     except BaseException as error:

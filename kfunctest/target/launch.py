@@ -6,7 +6,8 @@ to virtme-ng. The keeper lives in a session of its own, so neither Ctrl-C nor th
 before it has killed the VM's whole process group and removed the run's folder.
 
 Run as ``python launch.py RUNDIR``; ``RUNDIR/launch.json`` holds ``argv``, ``env``, ``console`` (a path) and ``parent``
-(a process id). It writes ``RUNDIR/keeper`` (its process id) and, after the VM ended, ``RUNDIR/ended`` (vng's status).
+(a process id). It writes ``RUNDIR/keeper`` (its process id). It ends when the VM does, when it is told to (SIGTERM), or
+when the parent dies, and RUNDIR with it.
 """
 
 from __future__ import annotations
@@ -53,19 +54,19 @@ def main() -> int:
             )
             os.close(console_write)
             _let_go_of_stdio()
-            _watch(vng, parent, wake_read, console_read, console, rundir)
+            _watch(vng, parent, wake_read, console_read, console)
     finally:
         _reap_orphans()
         shutil.rmtree(rundir, ignore_errors=True)
     return 0
 
 
-def _watch(vng: proc.Process, parent: int, wake: int, console_read: int, console: int, rundir: Path) -> None:
-    """Copy the console until we are told to end (SIGTERM, or the parent's death)."""
+def _watch(vng: proc.Process, parent: int, wake: int, console_read: int, console: int) -> None:
+    """Copy the console until the VM has ended or we are told to end it."""
     with selectors.DefaultSelector() as events:
         for source in (parent, wake, console_read, vng_fd := os.pidfd_open(vng.pid)):
             events.register(source, selectors.EVENT_READ)
-        while True:
+        while {console_read, vng_fd} & set(events.get_map()):
             ready = {key.fd for key, _ in events.select()}
             if console_read in ready:
                 data = os.read(console_read, CHUNK)
@@ -74,7 +75,6 @@ def _watch(vng: proc.Process, parent: int, wake: int, console_read: int, console
                     os.write(console, data)
                 if not data:
                     events.unregister(console_read)
-                    _write_whole(rundir / "ended", str(vng.poll()))
             elif vng_fd in ready:
                 # QEMU outlives a killed vng, and either may leave a daemon that holds the channel open for ever.
                 proc.kill_group(vng)
