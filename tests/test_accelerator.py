@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kfunctest.errors import InfraError
 from kfunctest.target import accelerator
 from kfunctest.target.accelerator import KVM_EXIT_HLT, LIMIT, Verdict
 
@@ -57,6 +58,20 @@ def test_a_refusal_names_its_errno() -> None:
     verdict = accelerator.probe(refuse)
     assert (verdict.usable, verdict.conclusive) == (False, True)
     assert "Invalid argument" in verdict.why
+
+
+def test_a_refusal_that_may_pass_is_not_remembered() -> None:
+    def busy() -> tuple[int, float]:
+        raise OSError(16, "Device or resource busy")
+
+    verdict = accelerator.probe(busy)
+    assert (verdict.usable, verdict.conclusive) == (False, False)
+
+
+def test_kvm_that_is_asked_for_must_be_there(device: Path) -> None:
+    device.unlink()
+    with pytest.raises(InfraError, match=r"--accel kvm, but .* cannot be opened"):
+        accelerator.choose("kvm")
 
 
 def test_a_guest_that_faults_is_no_kvm() -> None:

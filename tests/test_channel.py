@@ -61,6 +61,14 @@ def test_only_the_guests_functions_are_requests(requests: Requests) -> None:
         requests.call(5, os.getpid)
 
 
+def test_an_interrupted_request_does_not_answer_the_next(requests: Requests) -> None:
+    """Ctrl-C takes us out of a request; what is asked on the way out must get its own answer."""
+    requests.hello(10)
+    with pytest.raises(ChannelSilent):
+        requests.call(0, agent.read_text, "/proc/sys/kernel/ostype")
+    assert requests.call(5, agent.read_text, "/proc/sys/kernel/osrelease") == os.uname().release + "\n"
+
+
 def test_a_dead_agent_ends_the_channel(requests: Requests) -> None:
     requests.hello(10)
     os.kill(requests.call(5, agent.ping), signal.SIGKILL)

@@ -9,6 +9,7 @@ and counts down. Hardware needs about a millisecond for that, an interpreter the
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import json
 import mmap
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kfunctest import cache
+from kfunctest.errors import InfraError
 
 KVM = Path("/dev/kvm")
 LOOPS = 500_000
@@ -39,6 +41,8 @@ KVM_GET_SUPPORTED_CPUID, KVM_SET_CPUID2 = 0xC008AE05, 0x4008AE90
 KVM_SET_USER_MEMORY_REGION, KVM_SET_REGS = 0x4020AE46, 0x4090AE82
 KVM_GET_SREGS, KVM_SET_SREGS = 0x8138AE83, 0x4138AE84
 KVM_EXIT_HLT = 5
+#: What a provider that cannot do it says; others, EBUSY and ENOMEM among them, may pass.
+LASTING = (errno.EINVAL, errno.ENODEV, errno.ENOTTY, errno.EOPNOTSUPP, errno.EPERM)
 CODE_AT, PML4_AT, PDPT_AT = 0x1000, 0x2000, 0x3000
 # mov ecx, LOOPS; again: dec ecx; jnz again; hlt
 CODE = b"\xb9" + struct.pack("<I", LOOPS) + b"\xff\xc9\x75\xfc\xf4"
@@ -68,9 +72,14 @@ class Verdict:
 
 
 def choose(forced: str | None = None) -> Accelerator:
-    """The accelerator of this machine; ``forced`` (``kvm`` or ``tcg``) is taken at its word."""
+    """The accelerator of this machine; ``forced`` (``kvm`` or ``tcg``) needs no probe.
+
+    Raises InfraError when KVM is asked for and cannot be opened: virtme-ng would fall back to TCG and say nothing.
+    """
+    if forced == "kvm" and not os.access(KVM, os.R_OK | os.W_OK):
+        raise InfraError(f"--accel kvm, but {KVM} cannot be opened", remedy="join its group, or use --accel tcg")
     if forced:
-        return _accelerator(forced == "kvm", f"{forced} as asked for")
+        return _accelerator(forced == "kvm", "as asked for")
     verdict = _cached(probe)
     return _accelerator(verdict.usable, verdict.why)
 
@@ -113,7 +122,8 @@ def probe(count: Callable[[], tuple[int, float]] | None = None) -> Verdict:
     if reason is None and seconds < 4 * LIMIT:
         return Verdict(False, f"/dev/kvm gave no answer in {DEADLINE} s", conclusive=False)
     if reason is not None and reason < 0:
-        return Verdict(False, f"/dev/kvm refused a 64-bit vCPU ({os.strerror(-reason)})", conclusive=True)
+        why = f"/dev/kvm refused a 64-bit vCPU ({os.strerror(-reason)})"
+        return Verdict(False, why, conclusive=-reason in LASTING)
     if seconds > LIMIT:
         return Verdict(
             False,
@@ -138,12 +148,15 @@ def _in_child(count: Callable[[], tuple[int, float]]) -> tuple[int | None, float
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
+        # Whatever happens, nothing of the parent's clean-up may run in this copy of it.
         try:
-            answer = count()
-        except OSError as error:
-            answer = (-(error.errno or 1), 0.0)
-        os.write(write, struct.pack("<id", *answer))
-        os._exit(0)
+            try:
+                answer = count()
+            except OSError as error:
+                answer = (-(error.errno or 1), 0.0)
+            os.write(write, struct.pack("<id", *answer))
+        finally:
+            os._exit(0)
     os.close(write)
     try:
         ready, _, _ = select.select([read], [], [], DEADLINE)

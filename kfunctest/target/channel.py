@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import execnet
 
@@ -48,20 +49,27 @@ class Requests:
             self._channel.send((number, module, function.__qualname__, list(args), dict(kwargs)))
         except OSError as error:
             raise ChannelEnded(str(error)) from error
-        answer = self._receive(seconds)
-        assert isinstance(answer, tuple)
-        assert answer[0] == number, f"answer to request {answer[0]} instead of {number}"
+        answer = self._answer(number, seconds)
         if answer[1]:
             value: R = answer[2]
             return value
         kind, message, traceback, errno, log = answer[2]
         raise GuestError(kind, message, traceback, errno, log)
 
+    def _answer(self, number: int, seconds: float) -> tuple[Any, ...]:
+        """The answer to request ``number``. Those to earlier ones, that Ctrl-C kept us from receiving, are dropped."""
+        deadline = time.monotonic() + seconds
+        while True:
+            answer = self._receive(max(0.0, deadline - time.monotonic()))
+            assert isinstance(answer, tuple)
+            if answer[0] == number:
+                return answer
+
     def _receive(self, seconds: float) -> object:
         try:
             return self._channel.receive(seconds)
         except self._channel.TimeoutError:
-            raise ChannelSilent(f"no answer within {seconds:g} s") from None
+            raise ChannelSilent(f"no answer within {seconds:.3g} s") from None
         except EOFError as error:
             raise ChannelEnded("the channel ended") from error
         except self._channel.RemoteError as error:

@@ -20,7 +20,7 @@ from kfunctest.errors import InfraError, SpecError, VmDied, VmHung
 from kfunctest.kernels.model import Kernel
 from kfunctest.target import keeper, machine
 from kfunctest.target.accelerator import Accelerator
-from kfunctest.target.bundle import agent_command, boot_path
+from kfunctest.target.bundle import agent_command, boot_path, must_be_visible
 from kfunctest.target.channel import ChannelEnded, ChannelSilent, Requests
 from kfunctest.target.console import Console
 
@@ -97,6 +97,7 @@ def command(image: Path, accelerator: Accelerator, shape: Shape) -> list[str]:
     9p is asked for outright: looking for virtiofsd first costs three seconds where only QEMU's old C one is installed.
     """
     proc.need(machine.QEMU)
+    must_be_visible("the kernel", image)
     return [
         *(str(machine.vng()), "--run", str(image), *accelerator.vng_flags, "--force-9p", "--user", "root", "--verbose"),
         *("--cpus", str(shape.cpus), "--memory", shape.memory),
