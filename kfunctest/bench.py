@@ -6,9 +6,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,6 +32,8 @@ QUICK = "kfunc and not slow_boot and not soak"
 #: Seconds with KVM that one side of a pair may take.
 SIDE_SECONDS = 120.0
 ROUND_TRIPS = 500
+#: The shell's status for a program that Ctrl-C ended.
+EXIT_INTERRUPTED = 130
 
 
 @dataclass
@@ -40,6 +44,8 @@ class Harness:
     suites: list[float] = field(default_factory=list)
     first_tests: list[float] = field(default_factory=list)
     round_trips: list[float] = field(default_factory=list)
+    #: False when Ctrl-C ended it early.
+    whole: bool = False
 
     def report(self) -> list[str]:
         """The lines that can be given of what there is: ratios of the two sides of a pair, never a bare time alone."""
@@ -71,9 +77,10 @@ def harness(kernel: Kernel, accel: Accelerator, pairs: int, say: Callable[[str],
     # The same PATH as a run's: vng starts its parts by name.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     seconds = SIDE_SECONDS * accel.slowdown
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt), tempfile.TemporaryDirectory(prefix="kfunctest-") as home:
         for pair in range(pairs + 1):
-            bare = _timed(lambda: proc.run(argv, seconds=seconds))
+            # No settings of the user's, as in the suite's own VMs.
+            bare = _timed(lambda: proc.run(argv, seconds=seconds, env={"HOME": home}))
             suite, first = _suite(kernel, accel, seconds)
             kind = f"pair {pair} of {pairs}" if pair else "to warm up"
             say(f"{kind}: vng -- true {bare:.2f} s, quick suite {suite:.2f} s, first test {first:.2f} s")
@@ -81,10 +88,9 @@ def harness(kernel: Kernel, accel: Accelerator, pairs: int, say: Callable[[str],
                 found.boots.append(bare)
                 found.suites.append(suite)
                 found.first_tests.append(first)
-        with tempfile.TemporaryDirectory(prefix="kfunctest-") as folder:
-            console = Console(Path(folder) / "console")
-            with boot(kernel, accel, console, Shape()) as vm:
-                found.round_trips.extend(_timed(lambda: vm.call(agent.ping)) for _ in range(ROUND_TRIPS))
+        with boot(kernel, accel, Console(Path(home) / "console"), Shape()) as vm:
+            found.round_trips.extend(_timed(lambda: vm.call(agent.ping)) for _ in range(ROUND_TRIPS))
+        found.whole = True
     return found
 
 
@@ -102,17 +108,17 @@ def _suite(kernel: Kernel, accel: Accelerator, seconds: float) -> tuple[float, f
     lines: list[str] = []
     with proc.spawn([*argv, "--accel", accel.name], cwd=CHECKOUT, stdout=proc.PIPE, stderr=proc.STDOUT) as process:
         assert process.stdout is not None
+        deadline = threading.Timer(seconds, proc.kill_group, [process])
+        deadline.start()
         for line in process.stdout:
             lines.append(line.decode(errors="backslashreplace").rstrip())
             if not first and " PASSED " in lines[-1]:
                 first = time.monotonic() - start
-            if time.monotonic() - start > seconds:
-                raise InfraError(f"the quick suite did not end within {seconds:g} s")
+        deadline.cancel()
         status = process.wait()
     if status or not first:
-        raise InfraError(
-            "\n".join([*lines[-15:], f"the quick suite ended with status {status}"]), remedy="mend it first"
-        )
+        why = f"did not end within {seconds:g} s" if status == -signal.SIGKILL else f"ended with status {status}"
+        raise InfraError(f"the quick suite {why}", remedy="mend it first", evidence="\n".join(lines[-15:]))
     return time.monotonic() - start, first
 
 
@@ -129,12 +135,13 @@ def main(argv: list[str]) -> int:
         kernel = spec.resolve(options.kernel, base=base)
         accel = accelerator.choose(None if options.accel == "auto" else options.accel)
         _say(f"kernel {kernel.release}, accelerator {accel.name} ({accel.why})")
-        for line in harness(kernel, accel, options.pairs, _say).report():
+        found = harness(kernel, accel, options.pairs, _say)
+        for line in found.report():
             _say(f"under {accel.name}: {line}")
     except KfunctestError as error:
-        _say(str(error))
+        _say(f"{error.evidence}\n{error}".strip())
         return error.exit_status
-    return 0
+    return 0 if found.whole else EXIT_INTERRUPTED
 
 
 def _say(line: str) -> None:

@@ -34,17 +34,20 @@ def order(tmp_path: Path) -> Path:
 
 def write_order(rundir: Path, tmp_path: Path, command: str, parent: int) -> None:
     argv = ["sh", "-c", command]
-    text = json.dumps({"argv": argv, "env": {"KEPT": "1"}, "console": str(tmp_path / "console"), "parent": parent})
+    text = json.dumps(
+        {"argv": argv, "env": {"KEPT": str(tmp_path)}, "console": str(tmp_path / "console"), "parent": parent}
+    )
     (rundir / "launch.json").write_text(text)
 
 
-def sleepers() -> list[int]:
-    """The processes whose command line says that they belong to a fake VM and that live."""
+def sleepers(place: Path) -> list[int]:
+    """The children that live of the fake VM whose environment names this folder, or one below it."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in Path("/proc").glob("[0-9]*"):
         try:
-            if path.read_bytes() == b"sleep\0987\0":
-                found.append(int(path.parent.name))
+            ours = str(place).encode() in (path / "environ").read_bytes()
+            if ours and (path / "cmdline").read_bytes() == b"sleep\0987\0":
+                found.append(int(path.name))
         except OSError:
             continue
     return found
@@ -60,7 +63,7 @@ def keep() -> Iterator[Callable[[Path], proc.Process]]:
             process = stack.enter_context(proc.spawn(argv, stdin=proc.PIPE, stdout=proc.PIPE))
             assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"
-            wait_until(lambda: len(sleepers()) == 2, seconds=10, what="the fake VM's two children")
+            wait_until(lambda: len(sleepers(rundir.parent)) == 2, seconds=10, what="the fake VM's two children")
             return process
 
         yield start
@@ -70,7 +73,7 @@ def test_sigterm_ends_the_vm_with_all_its_processes(keep: Keep, order: Path, tmp
     process = keep(order)
     process.terminate()
     assert process.wait(10) == 0
-    assert not sleepers()
+    assert not sleepers(order.parent)
     assert not order.exists()
     assert (tmp_path / "console").read_text() == "booting\n"
 
@@ -95,7 +98,7 @@ def test_the_end_of_the_vm_ends_the_channel_and_the_keeper(keep: Keep, order: Pa
     assert process.stdout is not None
     assert process.stdout.read() == b"", "the channel must end with the VM"
     assert process.wait(10) == 0
-    assert not sleepers()
+    assert not sleepers(order.parent)
     assert not order.exists()
 
 
@@ -118,7 +121,7 @@ def test_an_interpreter_that_ends_in_a_hurry_leaves_nothing(tmp_path: Path) -> N
     temporary.mkdir()
     env = {"TMPDIR": str(temporary), "PYTHONPATH": str(CHECKOUT)}
     proc.run([sys.executable, "-c", HURRY, tmp_path / "console"], seconds=30, env=env)
-    wait_until(lambda: not sleepers() and not list(temporary.iterdir()), seconds=10, what="the end of the VM")
+    wait_until(lambda: not sleepers(tmp_path) and not list(temporary.iterdir()), seconds=10, what="the end of the VM")
 
 
 def test_sigkill_of_the_parent_leaves_nothing(keep: Keep, tmp_path: Path) -> None:
@@ -130,7 +133,7 @@ def test_sigkill_of_the_parent_leaves_nothing(keep: Keep, tmp_path: Path) -> Non
         process = keep(rundir)
         parent.kill()
         assert process.wait(10) == 0
-    assert not sleepers()
+    assert not sleepers(rundir.parent)
     assert not rundir.exists()
 
 

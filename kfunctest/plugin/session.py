@@ -202,6 +202,7 @@ class Session:
             judged = self.contract(kernel)
             how = "declared" if self._config.getoption("contract") else "identified by BTF"
             lines.append(f"kernel: {kernel.release} ({kernel.origin})")
+            lines.append(f"image: {kernel.image}")
             lines.append(f"contract: {judged.name} ({how})" if judged else "contract: none, the kfuncs are absent")
         lines.append(f"accelerator: {self.accelerator.name} ({self.accelerator.why})")
         lines.append(f"versions: {self._or_exit(machine.versions)}")
