@@ -11,7 +11,9 @@ import fcntl
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,8 @@ from kfunctest.errors import InfraError
 
 #: A folder of somebody else's, a read-only one, or a file in the place of a folder.
 _UNWRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
+#: Who waits for a lock longer than so many seconds is told.
+_PATIENCE = 1.0
 
 
 def root() -> Path:
@@ -43,22 +47,50 @@ def digest(*parts: bytes | str) -> str:
 
 @contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Hold the cache's lock called ``name``; another process that wants it waits. The kernel frees it if we die."""
+    """Hold the cache's lock called ``name``; who else wants it waits, and says so on stderr when that takes a while.
+
+    The kernel frees it if we die. Taking a lock that this thread holds already waits for ever.
+    """
+    with _lock_file(name) as handle:
+        if not _taken_at_once(handle):
+            patience = threading.Timer(_PATIENCE, _say_that_we_wait)
+            patience.start()
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            finally:
+                patience.cancel()
+        yield
+
+
+@contextmanager
+def _lock_file(name: str) -> Iterator[int]:
     path = root() / "locks" / f"{name}.lock"
     with space_guard():
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        yield handle
     finally:
         os.close(handle)
+
+
+def _taken_at_once(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _say_that_we_wait() -> None:
+    sys.stderr.write(f"waiting for another run that uses the cache in {root()} ...\n")
+    sys.stderr.flush()
 
 
 def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     """The folder ``kind/key``; where it is missing, ``make(folder)`` fills one beside it, which is then renamed.
 
-    A killed ``make`` leaves only a ``.partial-`` folder, which the next call removes. Raises what ``make`` raises, and
+    A killed ``make`` leaves only a ``.partial-`` folder, which the next one of its kind removes. Raises what ``make`` raises, and
     InfraError when the disk is full or the cache cannot be written.
     """
     place = root() / kind / key
@@ -68,8 +100,7 @@ def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
         if place.is_dir():
             return place
         place.parent.mkdir(parents=True, exist_ok=True)
-        for stale in place.parent.glob(f".partial-{key}-*"):
-            shutil.rmtree(stale, ignore_errors=True)
+        _sweep(kind, key)
         partial = Path(tempfile.mkdtemp(prefix=f".partial-{key}-", dir=place.parent))
         try:
             partial.chmod(0o755)
@@ -78,6 +109,15 @@ def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return place
+
+
+def _sweep(kind: str, own: str) -> None:
+    """Remove what killed runs left half-made; ``own`` is the key whose lock the caller holds."""
+    for stale in (root() / kind).glob(".partial-*-*"):
+        key = stale.name.removeprefix(".partial-").rpartition("-")[0]
+        with _lock_file(f"{kind}-{key}") as handle:
+            if key == own or _taken_at_once(handle):
+                shutil.rmtree(stale, ignore_errors=True)
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import threading
 import time
 from pathlib import Path
 
@@ -89,6 +91,33 @@ def test_what_a_killed_run_left_is_swept_up(own_cache: Path) -> None:
     stale.mkdir(parents=True)
     cache.entry("kind", "key", lambda folder: None)
     assert [path.name for path in (own_cache / "kind").iterdir()] == ["key"]
+
+
+def test_what_killed_runs_left_of_other_entries_is_swept_up_but_not_what_is_being_made(own_cache: Path) -> None:
+    dead, making = (own_cache / "kind" / f".partial-{name}-x1_z" for name in ("7.2-old", "busy"))
+    for folder in (dead, making):
+        folder.mkdir(parents=True)
+    with cache.locked("kind-busy"):
+        cache.entry("kind", "key", lambda folder: None)
+    assert sorted(path.name for path in (own_cache / "kind").iterdir()) == [making.name, "key"]
+
+
+def test_who_waits_for_another_run_is_told(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(cache, "_PATIENCE", 0.0)
+
+    def take() -> None:
+        with cache.locked("name"):
+            pass
+
+    take()
+    assert capfd.readouterr().err == ""
+    other = threading.Thread(target=take)
+    with cache.locked("name"):
+        other.start()
+        said: list[str] = []
+        wait_until(lambda: said.append(capfd.readouterr().err) or any(said), seconds=10, what="the line")
+    other.join()
+    assert re.fullmatch(r"waiting for another run that uses the cache in \S+ \.\.\.\n", "".join(said))
 
 
 def test_two_runs_at_once_make_an_entry_once(own_cache: Path) -> None:

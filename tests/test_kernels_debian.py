@@ -7,7 +7,7 @@ import io
 import shutil
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -170,6 +170,24 @@ def test_two_runs_at_once_download_once(archive: Archive) -> None:
         first, second = pool.map(lambda _number: archive.fetch(), range(2))
     assert first == second
     assert len(archive.fetched_packages()) == len(set(archive.fetched_packages())) == 3
+
+
+def test_two_runs_at_once_with_different_specs_share_what_apt_keeps(archive: Archive) -> None:
+    specs = ["debian:7.10", "debian:7.9"] * 2
+    for _ in range(3):
+        with ThreadPoolExecutor() as pool:
+            found = list(pool.map(lambda spec: archive.fetch(spec, update=True), specs))
+        assert [fetched.release for fetched in found] == ["7.10.2+deb13-amd64", "7.9.1+deb13-amd64"] * 2
+
+
+def test_a_run_that_needs_nothing_does_not_wait_for_one_that_resolves_anew(archive: Archive) -> None:
+    first = archive.fetch()
+    (lock,) = (cache.root() / "locks").glob("resolve-*.lock")
+    with cache.locked(lock.stem), ThreadPoolExecutor() as pool:
+        running = pool.submit(archive.fetch)
+        finished, _ = wait([running], timeout=20)
+    assert finished, "it waited for the lock"
+    assert running.result() == first
 
 
 def test_an_unsigned_archive_is_refused_whatever_the_machine_allows(

@@ -12,6 +12,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -72,17 +73,19 @@ class Archive:
 
     def update(self, progress: Progress) -> None:
         """Fetch the suite's lists. Raises NoSuchSuite, StaleSuite, or InfraError when it is not reached or trusted."""
-        self._configure()
-        progress.say(f"asking the Debian archive for its {self.suite} packages ...")
-        done = self._apt("update", "-o", "APT::Update::Error-Mode=any", seconds=_UPDATE_SECONDS)
+        with self._locked():
+            self._configure()
+            progress.say(f"asking the Debian archive for its {self.suite} packages ...")
+            done = self._apt("update", "-o", "APT::Update::Error-Mode=any", seconds=_UPDATE_SECONDS)
         if done.status:
             raise self._failure(done.stderr)
 
     def packages(self, prefix: str) -> tuple[Package, ...]:
         """The packages whose names begin with ``prefix``, from the lists that update() fetched."""
-        done = self._apt("indextargets", "--format", "$(FILENAME)", "Created-By: Packages", seconds=60)
-        listed = [Path(line) for line in done.stdout.splitlines() if Path(line).is_file()]
-        return tuple(package for path in listed for package in _read_list(path, prefix))
+        with self._locked():
+            done = self._apt("indextargets", "--format", "$(FILENAME)", "Created-By: Packages", seconds=60)
+            listed = [Path(line) for line in done.stdout.splitlines() if Path(line).is_file()]
+            return tuple(package for path in listed for package in _read_list(path, prefix))
 
     def download(self, packages: Sequence[Package], folder: Path, what: str, progress: Progress) -> list[Path]:
         """Fetch ``packages`` into ``folder``; apt has checked their hashes against the signed lists.
@@ -97,6 +100,7 @@ class Archive:
         argv = [proc.need("apt-get"), "-qq", "-o", "APT::Status-Fd=1", "download"]
         argv += [f"{package.name}={package.version}" for package in packages]
         with (
+            self._locked(),
             progress.transfer(what, size) as report,
             errors.open("wb") as log,
             proc.spawn(argv, cwd=folder, env=self._environment(), stdout=proc.PIPE, stderr=log.fileno()) as process,
@@ -112,6 +116,10 @@ class Archive:
     @property
     def _folder(self) -> Path:
         return cache.root() / "apt" / cache.digest(self.mirror, self.suite, self.trust)
+
+    def _locked(self) -> AbstractContextManager[None]:
+        """Keep other runs out of our folder: two of different specs share it, and apt in it bears only one."""
+        return cache.locked(f"apt-{self._folder.name}")
 
     def _environment(self) -> dict[str, str]:
         if not (self._folder / "apt.conf").exists():  # apt would silently take the machine's configuration

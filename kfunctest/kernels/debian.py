@@ -73,9 +73,11 @@ def fetch(spec: str, *, mirror: str | None, update: bool, progress: Progress, tr
     series = _series(spec)
     key = cache.digest(_FORMAT, spec, mirror or "", json.dumps(modules.KEPT))
     record = cache.root() / "resolved" / f"{key}.json"
+    # First without the lock: a run that needs nothing does not wait for one that resolves anew.
+    if not update and (known := _recorded(record)):
+        return known
     with cache.locked(f"resolve-{key}"):
-        known = None if update else _recorded(record)
-        if known is not None:
+        if not update and (known := _recorded(record)):
             return known
         candidate = _resolve(spec, series, mirror, trust, progress)
         fetched = _unpacked(candidate, progress)
