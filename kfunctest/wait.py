@@ -10,8 +10,15 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], *, seconds: float, what: str, interval: float = 0.01) -> T:
-    """Call ``condition`` until it returns something true, and return that.
+def wait_until(
+    condition: Callable[[], T],
+    *,
+    seconds: float,
+    what: str,
+    interval: float = 0.01,
+    until: Callable[[T], object] = bool,
+) -> T:
+    """Call ``condition`` until it returns something true, or something that ``until`` accepts, and return that.
 
     ``seconds`` is the deadline, ``interval`` the pause between two calls in seconds.
     Raises TimeoutError, naming ``what`` was awaited and the last value seen.
@@ -19,7 +26,7 @@ def wait_until(condition: Callable[[], T], *, seconds: float, what: str, interva
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
-        if value:
+        if until(value):
             return value
         if time.monotonic() >= deadline:
             raise TimeoutError(f"waited {seconds:g} s for {what}; last seen: {value!r}")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from operator import not_
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,8 @@ def test_a_killed_run_leaves_nothing(kernel: Kernel, signals: str, tmp_path: Pat
     argv += ["--results", tmp_path / "results", "-m", "kfunc", "selftests/test_usage.py"]
     with proc.spawn(argv, cwd=CHECKOUT, env={"TMPDIR": str(temporary)}) as run:
         wait_until(
-            lambda: any(f"-name {QEMU_NAME}" in line for line in started_with(temporary)),
+            lambda: started_with(temporary),
+            until=lambda lines: any(f"-name {QEMU_NAME}" in line for line in lines),
             seconds=60,
             what="QEMU to run",
         )
@@ -48,5 +50,7 @@ def test_a_killed_run_leaves_nothing(kernel: Kernel, signals: str, tmp_path: Pat
             run.send_signal(signal.Signals[name])
             time.sleep(0.2)  # the second one while the first is answered
         assert run.wait(20) not in (0, 1)
-        wait_until(lambda: not started_with(temporary), seconds=10, what="the end of every process of the run")
-        wait_until(lambda: not list(temporary.iterdir()), seconds=10, what="the removal of every temporary file")
+        wait_until(lambda: started_with(temporary), until=not_, seconds=10, what="the end of every process of the run")
+        wait_until(
+            lambda: list(temporary.iterdir()), until=not_, seconds=10, what="the removal of every temporary file"
+        )

@@ -26,7 +26,8 @@ def dying(vm: Vm, memcg: Memcg) -> dict[str, int]:
 def wait_until_gone(vm: Vm, memcg: Memcg, path: str, before: dict[str, int]) -> None:
     """Wait until nothing holds the removed cgroup. A workqueue drops the last reference, after a grace period."""
     wait_until(
-        lambda: dying(vm, memcg) == before,
+        lambda: dying(vm, memcg),
+        until=lambda now: now == before,
         seconds=5 * vm.accelerator.slowdown,
         interval=0.1,
         what=f"the removed {path} to go away, as cgroup.stat of {memcg.path} tells: expected {before}",

@@ -6,6 +6,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,6 +17,8 @@ import pytest
 from kfunctest import cache, proc
 from kfunctest.errors import EXIT_INFRA, InfraError
 from kfunctest.wait import wait_until
+
+CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +45,30 @@ def test_a_deadline_kills_the_whole_group(tmp_path: Path) -> None:
     wait_until(lambda: not Path(f"/proc/{child}").exists(), seconds=5, what="the grandchild to be gone")
 
 
+def test_what_a_killed_run_was_running_dies_with_it(tmp_path: Path) -> None:
+    """All of it, also what the program started; from a thread too, as a test's own VM might."""
+    pid = tmp_path / "pid"
+    program = f"sh -c 'echo $$ > {pid}.new; mv {pid}.new {pid}; exec sleep 1000'; true"
+    script = (
+        "import threading; from kfunctest import proc\n"
+        f"threading.Thread(target=proc.run, args=(['sh', '-c', {program!r}],), kwargs=dict(seconds=500)).start()"
+    )
+    with proc.spawn([sys.executable, "-c", script], cwd=CHECKOUT) as run:
+        wait_until(pid.exists, seconds=30, what="the program to run")
+        os.kill(run.pid, signal.SIGKILL)
+        child = int(pid.read_text())
+        wait_until(lambda: not Path(f"/proc/{child}").exists(), seconds=10, what="the program's child to be gone")
+
+
+def test_a_program_that_ends_leaves_no_process_of_ours() -> None:
+    def children() -> str:
+        return "".join(path.read_text() for path in Path("/proc/self/task").glob("*/children"))
+
+    before = children()
+    assert proc.run(["sh", "-c", "cat; echo more >&2"], seconds=10, stdin="said").stdout == "said"
+    assert children() == before
+
+
 def test_a_missing_program_names_the_remedy() -> None:
     with pytest.raises(InfraError, match="no-such-tool is not installed; scripts/setup"):
         proc.run(["no-such-tool"], seconds=1)
@@ -49,6 +77,13 @@ def test_a_missing_program_names_the_remedy() -> None:
 def test_waiting_ends_with_what_was_seen_last() -> None:
     with pytest.raises(TimeoutError, match=r"waited 0.05 s for a miracle; last seen: 0"):
         wait_until(lambda: 0, seconds=0.05, what="a miracle")
+
+
+def test_waiting_for_a_value_shows_the_value() -> None:
+    values = iter([5, 3, 1])
+    assert wait_until(lambda: next(values), until=lambda value: value < 4, seconds=5, what="less than 4") == 3
+    with pytest.raises(TimeoutError, match="last seen: 5"):
+        wait_until(lambda: 5, until=lambda value: value < 4, seconds=0.05, what="less than 4")
 
 
 def test_an_entry_is_made_once() -> None:
@@ -114,10 +149,9 @@ def test_who_waits_for_another_run_is_told(monkeypatch: pytest.MonkeyPatch, capf
     other = threading.Thread(target=take)
     with cache.locked("name"):
         other.start()
-        said: list[str] = []
-        wait_until(lambda: said.append(capfd.readouterr().err) or any(said), seconds=10, what="the line")
+        said = wait_until(lambda: capfd.readouterr().err, seconds=10, what="the line")
     other.join()
-    assert re.fullmatch(r"waiting for another run that uses the cache in \S+ \.\.\.\n", "".join(said))
+    assert re.fullmatch(r"waiting for another run that uses the cache in \S+ \.\.\.\n", said)
 
 
 def test_two_runs_at_once_make_an_entry_once(own_cache: Path) -> None:

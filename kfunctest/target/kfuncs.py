@@ -13,6 +13,8 @@ from kfunctest.target.protocol import Target
 
 #: What the kfuncs return for an index that they do not take: (unsigned long)-1.
 ULONG_MAX = (1 << 64) - 1
+#: The ends of the range of an index, a C int.
+INT_MIN, INT_MAX = -(1 << 31), (1 << 31) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,10 @@ class Kfuncs:
     def flush_stats(self, memcg: Memcg | None) -> None:
         """bpf_mem_cgroup_flush_stats(): bring this subtree's values up to date, if enough is pending."""
         self.batch(memcg, [Call("FLUSH_STATS")])
+
+    def flushed(self, memcg: Memcg | None, *calls: Call) -> list[int]:
+        """Flush, then make the calls, in one run of the program: a value for each."""
+        return self.batch(memcg, [Call("FLUSH_STATS"), *calls])[1:]
 
     def batch(self, memcg: Memcg | None, calls: Sequence[Call]) -> list[int]:
         """Make the calls in order on one memcg, in one run of the program, and return a value for each."""
