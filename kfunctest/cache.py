@@ -90,8 +90,8 @@ def _say_that_we_wait() -> None:
 def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     """The folder ``kind/key``; where it is missing, ``make(folder)`` fills one beside it, which is then renamed.
 
-    A killed ``make`` leaves only a ``.partial-`` folder, which the next one of its kind removes. Raises what ``make`` raises, and
-    InfraError when the disk is full or the cache cannot be written.
+    A killed ``make`` leaves only a ``.partial-`` folder, which the next one of its kind removes. Raises what
+    ``make`` raises, and InfraError when the disk is full or the cache cannot be written.
     """
     place = root() / kind / key
     if place.is_dir():

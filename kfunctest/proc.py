@@ -11,8 +11,8 @@ import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,7 +93,8 @@ def run_binary(argv: Sequence[str | Path], *, seconds: float) -> bytes:
 def _communicate(
     argv: Sequence[str | Path], seconds: float, cwd: Path | None, env: Mapping[str, str] | None, stdin: bytes | None
 ) -> tuple[int, bytes, bytes]:
-    with spawn(argv, cwd=cwd, env=env, stdin=DEVNULL if stdin is None else PIPE, stdout=PIPE, stderr=PIPE) as process:
+    source = DEVNULL if stdin is None else PIPE
+    with spawn(argv, cwd=cwd, env=env, stdin=source, stdout=PIPE, stderr=PIPE, guarded=True) as process:
         try:
             out, err = process.communicate(stdin, timeout=seconds)
         except subprocess.TimeoutExpired as expired:
@@ -113,37 +114,84 @@ def spawn(
     stdout: int | None = DEVNULL,
     stderr: int | None = DEVNULL,
     foreground: bool = False,
+    guarded: bool = False,
 ) -> Iterator[Process]:
     """Start a program in a session of its own; on leaving, nothing of its process group is left.
+
+    ``guarded``: nor when we are killed. A VM has a keeper of its own for that.
 
     ``foreground`` is for one that asks its user, as sudo does: it stays in our session, the terminal's, and on leaving
     it is only awaited, since its user can interrupt it as well as us.
     """
+    with _guard() if guarded and not foreground else nullcontext(_nobody) as watch:
+        process = _started(argv, cwd, env, (stdin, stdout, stderr), foreground)
+        watch(process.pid)
+        try:
+            yield process
+        finally:
+            if foreground:
+                process.wait()
+            else:
+                kill_group(process)
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream:
+                    with suppress(BrokenPipeError):
+                        stream.close()
+
+
+def _started(
+    argv: Sequence[str | Path],
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    files: tuple[int | None, int | None, int | None],
+    foreground: bool,
+) -> Process:
     try:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [str(word) for word in argv],
             cwd=cwd,
             env={**os.environ, **env} if env else None,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
+            stdin=files[0],
+            stdout=files[1],
+            stderr=files[2],
             start_new_session=not foreground,
         )
     except FileNotFoundError as missing:
         raise InfraError(
             f"{missing.filename} is not installed", remedy="scripts/setup installs it or names its package"
         ) from None
-    try:
-        yield process
-    finally:
-        if foreground:
-            process.wait()
-        else:
-            kill_group(process)
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream:
-                with suppress(BrokenPipeError):
-                    stream.close()
+
+
+@contextmanager
+def _guard() -> Iterator[Callable[[int], None]]:
+    """A process that kills a group, whose leader it is told, when we die: however we do, the pipe to it ends then.
+
+    PR_SET_PDEATHSIG would not do: it comes when the thread that started the program ends, and only to the program
+    itself, not to what that has started.
+    """
+    script = "trap '' HUP INT TERM; read -r leader && { read -r end; kill -s KILL -- -$leader; }"
+    with subprocess.Popen(
+        ["/bin/sh", "-c", script],
+        cwd="/",
+        stdin=PIPE,
+        stdout=DEVNULL,
+        stderr=DEVNULL,
+        bufsize=0,
+        start_new_session=True,
+    ) as guard:
+
+        def watch(leader: int) -> None:
+            assert guard.stdin
+            guard.stdin.write(b"%d\n" % leader)
+
+        try:
+            yield watch
+        finally:
+            guard.kill()
+
+
+def _nobody(leader: int) -> None:
+    """Watch no process."""
 
 
 def kill_group(process: Process) -> None:

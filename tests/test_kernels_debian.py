@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,17 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive
 def entries() -> list[str]:
     """What the cache's kernels folder holds, hidden leftovers too."""
     return sorted(path.name for path in (cache.root() / "kernels").glob("*"))
+
+
+def apt_processes() -> list[str]:
+    """The processes that work with the apt configuration of this test's cache."""
+    wanted = f"APT_CONFIG={cache.root()}".encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if wanted in path.read_bytes():
+                found.append(path.parent.name)
+    return found
 
 
 def test_the_newest_is_found_fetched_and_kept_lean(archive: Archive) -> None:
@@ -147,8 +159,10 @@ def test_a_download_killed_in_the_middle_never_looks_finished(archive: Archive) 
     )
     with proc.spawn([sys.executable, "-c", script], cwd=CHECKOUT) as process:
         wait_until(archive.fetched_packages, seconds=60, what="the download to begin")
+        assert apt_processes()
         process.kill()
         process.wait()
+        wait_until(lambda: not apt_processes(), seconds=10, what="apt-get and its methods to be gone")
     assert [name for name in entries() if not name.startswith(".partial-")] == []
     archive.stall = False
     archive.released.set()

@@ -103,7 +103,9 @@ class Archive:
             self._locked(),
             progress.transfer(what, size) as report,
             errors.open("wb") as log,
-            proc.spawn(argv, cwd=folder, env=self._environment(), stdout=proc.PIPE, stderr=log.fileno()) as process,
+            proc.spawn(
+                argv, cwd=folder, env=self._environment(), stdout=proc.PIPE, stderr=log.fileno(), guarded=True
+            ) as process,
         ):
             for share in _shares(process):
                 report(int(share * size))

@@ -64,7 +64,9 @@ def watch(
     say(what)
     start = time.monotonic()
     lines: list[str] = []
-    with proc.spawn(argv, env=env, stdout=proc.PIPE, stderr=proc.STDOUT, foreground=seconds is None) as process:
+    with proc.spawn(
+        argv, env=env, stdout=proc.PIPE, stderr=proc.STDOUT, foreground=seconds is None, guarded=True
+    ) as process:
         alarm = None if seconds is None else threading.Timer(seconds, proc.kill_group, [process])
         if alarm:
             alarm.start()
