@@ -52,6 +52,24 @@ def surely_flushed(cpus: int) -> int:
     return 2 * FLUSH_BATCH_UPDATES * cpus + 1
 
 
+def plenty(cpus: int, page_size: int) -> int:
+    """Bytes to charge where a flush must be certain and every slack small beside them: 4 MiB on two CPUs.
+
+    Everything that a kernel batches grows with its CPUs, so no fixed size would do.
+    """
+    return 4 * surely_flushed(cpus) * page_size
+
+
+def usage_slack(cpus: int, page_size: int) -> int:
+    """Bytes by which the growth of usage may differ from the bytes that a worker touched."""
+    return stock(cpus, page_size) + WORKER_PAGES * page_size
+
+
+def flushed_slack(cpus: int, page_size: int) -> int:
+    """Bytes by which the growth of an item, between two flushes, may differ from the bytes that a worker touched."""
+    return (flush_lag(cpus) + WORKER_PAGES) * page_size
+
+
 class Rounds:
     """Rounds of charging, reading, flushing and reading again: in which of them is the growth known exactly?
 

@@ -7,6 +7,7 @@ give the value in the key's output unit (bytes, or a count), so they compare wit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 #: Keys read through bpf_mem_cgroup_page_state(): members of enum node_stat_item or enum memcg_stat_item. What counts
@@ -24,6 +25,8 @@ PAGE_STATE: Final = {
     "shmem": "NR_SHMEM",
     "zswap": "MEMCG_ZSWAP_B",
     "zswapped": "MEMCG_ZSWAPPED",
+    "zswap_incomp": "MEMCG_ZSWAP_INCOMP",
+    "hugetlb": "NR_HUGETLB",
     "file_mapped": "NR_FILE_MAPPED",
     "file_dirty": "NR_FILE_DIRTY",
     "file_writeback": "NR_WRITEBACK",
@@ -45,6 +48,7 @@ PAGE_STATE: Final = {
     "workingset_restore_anon": "WORKINGSET_RESTORE_ANON",
     "workingset_restore_file": "WORKINGSET_RESTORE_FILE",
     "workingset_nodereclaim": "WORKINGSET_NODERECLAIM",
+    "pgpromote_success": "PGPROMOTE_SUCCESS",
     "pgdemote_kswapd": "PGDEMOTE_KSWAPD",
     "pgdemote_direct": "PGDEMOTE_DIRECT",
     "pgdemote_khugepaged": "PGDEMOTE_KHUGEPAGED",
@@ -62,14 +66,33 @@ PAGE_STATE: Final = {
 
 #: Keys read through bpf_mem_cgroup_vm_events(): members of enum vm_event_item. Counts.
 VM_EVENTS: Final = {
+    "pswpin": "PSWPIN",
+    "pswpout": "PSWPOUT",
     "pgfault": "PGFAULT",
     "pgmajfault": "PGMAJFAULT",
     "pgactivate": "PGACTIVATE",
     "pgdeactivate": "PGDEACTIVATE",
     "pglazyfree": "PGLAZYFREE",
     "pglazyfreed": "PGLAZYFREED",
+    "swpin_zero": "SWPIN_ZERO",
+    "swpout_zero": "SWPOUT_ZERO",
+    "zswpin": "ZSWPIN",
+    "zswpout": "ZSWPOUT",
+    "zswpwb": "ZSWPWB",
     "thp_fault_alloc": "THP_FAULT_ALLOC",
     "thp_collapse_alloc": "THP_COLLAPSE_ALLOC",
+    "thp_swpout": "THP_SWPOUT",
+    "thp_swpout_fallback": "THP_SWPOUT_FALLBACK",
+    "numa_pages_migrated": "NUMA_PAGE_MIGRATE",
+    "numa_pte_updates": "NUMA_PTE_UPDATES",
+    "numa_hint_faults": "NUMA_HINT_FAULTS",
+}
+
+#: Keys that are sums of others, of those among them that the kernel prints. An oracle for the unit of what is summed.
+SUMS: Final = {
+    "slab": ("slab_reclaimable", "slab_unreclaimable"),
+    "pgscan": ("pgscan_kswapd", "pgscan_direct", "pgscan_khugepaged", "pgscan_proactive"),
+    "pgsteal": ("pgsteal_kswapd", "pgsteal_direct", "pgsteal_khugepaged", "pgsteal_proactive"),
 }
 
 #: Keys of memory.events read through bpf_mem_cgroup_memory_events(): members of enum memcg_memory_event. Counts.
@@ -80,4 +103,22 @@ MEMORY_EVENTS: Final = {
     "oom": "MEMCG_OOM",
     "oom_kill": "MEMCG_OOM_KILL",
     "oom_group_kill": "MEMCG_OOM_GROUP_KILL",
+    "sock_throttled": "MEMCG_SOCK_THROTTLED",
 }
+
+#: What stood behind a key before the enumerator above did.
+_OLDER: Final = {"vmalloc": "MEMCG_VMALLOC"}
+
+
+def through_page_state(items: Mapping[str, int]) -> dict[str, str]:
+    """Keys and enumerators for bpf_mem_cgroup_page_state(); ``items``: node_stat_item and memcg_stat_item, by BTF."""
+    return _present(PAGE_STATE, items) | _present(_OLDER, items)
+
+
+def through_vm_events(events: Mapping[str, int]) -> dict[str, str]:
+    """Keys and enumerators for bpf_mem_cgroup_vm_events(); ``events``: vm_event_item, by BTF."""
+    return _present(VM_EVENTS, events) | _present(PAGE_STATE, events)
+
+
+def _present(table: Mapping[str, str], enum: Mapping[str, int]) -> dict[str, str]:
+    return {key: name for key, name in table.items() if name in enum}

@@ -10,12 +10,10 @@ from kfunctest.contract import MEMORY_EVENTS as KFUNC
 from kfunctest.contract import Contract
 from kfunctest.plugin.applicable import needs
 from kfunctest.statkeys import MEMORY_EVENTS
-from kfunctest.target.kfuncs import ULONG_MAX, Call, Kfuncs
+from kfunctest.target.kfuncs import INT_MAX, INT_MIN, ULONG_MAX, Call, Kfuncs
 from kfunctest.target.memcg import KiB, Memcg, MiB
 
 pytestmark = pytest.mark.kfunc(name="memory_events")
-
-INT_MIN, INT_MAX = -(1 << 31), (1 << 31) - 1
 
 
 @pytest.fixture(autouse=True)
@@ -25,9 +23,11 @@ def promised(contract: Contract) -> None:
 
 
 def test_memory_events_are_zero_in_a_new_memcg(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
-    for key, name in MEMORY_EVENTS.items():
-        seen = kfuncs.memory_events(memcg, getattr(items, name))
-        assert seen == 0, f"{key} ({name}) of the new {memcg.path}: expected 0, seen {seen:#x}"
+    events = items.enum("memcg_memory_event")
+    del events["MEMCG_NR_MEMORY_EVENTS"]
+    seen = kfuncs.batch(memcg, [Call("MEMORY_EVENTS", index) for index in events.values()])
+    found = dict(zip(events, seen, strict=True))
+    assert found == dict.fromkeys(events, 0), f"events of the new {memcg.path}: expected 0 of each, seen {found}"
 
 
 def test_memory_events_after_an_oom_kill(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
@@ -35,16 +35,15 @@ def test_memory_events_after_an_oom_kill(memcg: Memcg, kfuncs: Kfuncs, items: It
     memcg.start()
     memcg.write("memory.max", str(3 * MiB))
     death = memcg.oom(6 * MiB)
-    assert "by signal 9 during charge_anon" in death
+    assert "by signal 9 during charge_anon" in death, f"the worker in {memcg.path}: expected SIGKILL, seen {death}"
     events = memcg.events()
-    for key, name in MEMORY_EVENTS.items():
-        seen = kfuncs.memory_events(memcg, getattr(items, name))
-        assert seen == events[key], (
-            f"{key} ({name}) of {memcg.path}: memory.events says {events[key]}, the kfunc {seen}"
-        )
-    assert events["oom_kill"] == 1, f"one worker was killed in {memcg.path}, memory.events says {events}"
-    assert kfuncs.memory_events(memcg, items.MEMCG_OOM_KILL) == 1
-    assert kfuncs.memory_events(memcg, items.MEMCG_MAX) >= 1, "memory.max was hit before the kill"
+    unknown = sorted(set(events) - set(MEMORY_EVENTS))
+    assert not unknown, f"memory.events of {memcg.path} has keys that MEMORY_EVENTS does not know: {unknown}"
+    calls = [Call("MEMORY_EVENTS", getattr(items, MEMORY_EVENTS[key])) for key in events]
+    seen = dict(zip(events, kfuncs.batch(memcg, calls), strict=True))
+    assert seen == events, f"events of {memcg.path}, counts: memory.events says {events}, the kfunc {seen}"
+    assert seen["oom_kill"] == 1, f"one worker was killed in {memcg.path}: expected oom_kill 1, seen {seen}"
+    assert seen["max"] >= 1, f"memory.max of {memcg.path} was hit before the kill: expected max 1 or more, seen {seen}"
 
 
 def test_memory_events_count_the_high_limit(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
@@ -62,14 +61,18 @@ def test_memory_events_of_a_child_show_in_its_parent(memcg: Memcg, kfuncs: Kfunc
     child.write("memory.max", str(3 * MiB))
     child.oom(6 * MiB)
     seen = {group.path: kfuncs.memory_events(group, items.MEMCG_OOM_KILL) for group in (child, memcg, sibling)}
-    assert seen == {child.path: 1, memcg.path: 1, sibling.path: 0}
+    expected = {child.path: 1, memcg.path: 1, sibling.path: 0}
+    assert seen == expected, f"MEMCG_OOM_KILL, counts by memcg: expected {expected}, seen {seen}"
 
 
 def test_memory_events_of_an_index_outside_the_enum_are_minus_one(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     bound = items.MEMCG_NR_MEMORY_EVENTS
     outside = [-1, bound, bound + 1, INT_MIN, INT_MAX]
     seen = kfuncs.batch(memcg, [Call("MEMORY_EVENTS", index) for index in outside])
-    assert dict(zip(outside, seen, strict=True)) == dict.fromkeys(outside, ULONG_MAX)
+    found = dict(zip(outside, seen, strict=True))
+    assert found == dict.fromkeys(outside, ULONG_MAX), (
+        f"events out of range, of {memcg.path}: expected {ULONG_MAX:#x} for each index, seen {found}"
+    )
 
 
 def test_memory_events_take_the_last_index(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
