@@ -18,8 +18,8 @@ from tests import fakekernel
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 FAILED, INFRA, USAGE = 1, 3, 4
-#: Without 9p and virtiofs, or without the memory controller.
-NO_SHARE = fakekernel.CONFIG.replace("CONFIG_NET_9P_VIRTIO=y\n", "")
+#: Without 9p, though with virtiofs; or without the memory controller.
+NO_SHARE = fakekernel.CONFIG.replace("CONFIG_NET_9P_VIRTIO=y\n", "CONFIG_VIRTIO_FS=y\n")
 NO_MEMCG = fakekernel.CONFIG.replace("CONFIG_MEMCG=y\n", "")
 THIRTY_TWO = fakekernel.bzimage(fakekernel.gzip(fakekernel.vmlinux()), xloadflags=0)
 ARM64 = bytes(56) + b"ARM\x64" + bytes(1024)
@@ -119,7 +119,7 @@ def tools(folder: Path, *names: str) -> dict[str, str]:
         (fakekernel.image()[:-200], USAGE, r"is a damaged kernel image"),
         (fakekernel.image(with_btf=False), USAGE, r"has no BTF.*; build it with CONFIG_DEBUG_INFO_BTF=y"),
         (fakekernel.image(config=NO_MEMCG), USAGE, r"was built without CONFIG_MEMCG.*; build it with CONFIG_MEMCG=y"),
-        (fakekernel.image(config=NO_SHARE), USAGE, r"can share no files with the host.*; build them in"),
+        (fakekernel.image(config=NO_SHARE), USAGE, r"can share no files with the host: it lacks CONFIG_NET_9P_VIRTIO.*; build it"),
         (fakekernel.image(functions=["mem_cgroup_css_alloc"]), FAILED, r"has none of the memcg BPF kfuncs.*; judge a"),
     ],
     ids=["text", "elf", "arm64", "32-bit", "cut short", "no BTF", "no MEMCG", "no 9p", "no kfuncs"],
@@ -271,6 +271,16 @@ def test_two_kernels_are_named_in_the_tests(judge: Judge, image: Path, tmp_path:
     for release in (fakekernel.RELEASE, "7.9.2-other"):
         assert f"kernel: {release} " in ended.text
         assert f"[{release}] PASSED" in ended.text
+
+
+def test_a_kernel_that_cannot_be_had_is_looked_for_once(judge: Judge, image: Path, tmp_path: Path) -> None:
+    """And not once for each test function, of which each is to run on both kernels."""
+    quick = written(tmp_path / "quick.conf", b'Acquire::Retries "0";\n')
+    words = ("--kernel", image, "--kernel", "debian", "--debian-mirror", "http://127.0.0.1:9")
+    ended = judge(*words, env={"APT_CONFIG": str(quick)})
+    assert ended.status == INFRA, ended.text
+    assert_matches("cannot be reached", ended.line)
+    assert ended.text.count("asking the Debian archive for its") == 1
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["plain", "xdist"])

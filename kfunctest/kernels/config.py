@@ -21,11 +21,9 @@ REQUIRED: Final = (
     ("CONFIG_DEBUG_INFO_BTF", "kfuncs are found by their BTF"),
 )
 
-#: The two ways to share the host's files: each a file system and what it needs. One of them must be there whole.
-SHARES: Final = (
-    (("CONFIG_9P_FS", "9p"), ("CONFIG_NET_9P_VIRTIO", "9pnet_virtio")),
-    (("CONFIG_VIRTIO_FS", "virtiofs"),),
-)
+#: How the VM gets the host's files: the file system and its transport, each an option and its module. We boot with
+#: virtme-ng's --force-9p, so virtiofs is no substitute.
+SHARE: Final = (("CONFIG_9P_FS", "9p"), ("CONFIG_NET_9P_VIRTIO", "9pnet_virtio"))
 
 
 def parse(text: str) -> Config:
@@ -63,11 +61,12 @@ def require(release: str, config: Config | None, facts: Facts, modules: Path | N
     for name, why in REQUIRED:
         if options.get(name) != "y":
             raise _lacks(release, name, why)
-    if not any(all(_usable(options.get(option), name, modules) for option, name in share) for share in SHARES):
+    absent = [option for option, name in SHARE if not _usable(options.get(option), name, modules)]
+    if absent:
         raise SpecError(
-            f"{release} can share no files with the host: it has neither CONFIG_9P_FS with CONFIG_NET_9P_VIRTIO "
-            "nor CONFIG_VIRTIO_FS" + ("" if modules else " built in, and no modules folder was found"),
-            remedy="build them in, or pass the kernel with its modules",
+            f"{release} can share no files with the host: it lacks {' and '.join(absent)}"
+            + ("" if modules else " built in, and no modules folder was found"),
+            remedy="build it with CONFIG_9P_FS=y and CONFIG_NET_9P_VIRTIO=y, or pass the kernel with its modules",
         )
 
 

@@ -24,7 +24,6 @@ from kfunctest.kernels import image
 KEPT: Final = {
     "9p": "virtme-ng's root file system",
     "9pnet_virtio": "9p's transport to QEMU",
-    "virtiofs": "virtme-ng's root file system where a virtiofsd is installed",
     "virtio_console": "virtme-ng's console and the channel of a script's output",
     "virtio_pci": "every virtio device on QEMU's PC machine",
     "virtio_mmio": "every virtio device on QEMU's microvm machine",
