@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from kfunctest.plugin.session import Session
 
 #: Where the tests are that judge a kernel.
 SUITE = Path(__file__).resolve().parents[2] / "selftests"
+#: Markers of tests that run only where ``-m`` names them.
+ON_REQUEST = ("network", "soak")
 
 
 def generate(metafunc: pytest.Metafunc, session: Session) -> None:
@@ -41,6 +44,15 @@ def _kernels(metafunc: pytest.Metafunc, session: Session) -> list[Kernel]:
     if marker and marker.kwargs.get("name") == "presence":
         return session.kernels
     return [kernel for kernel in session.kernels if session.contract(kernel)]
+
+
+def leave_out_what_nobody_asked_for(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the tests marked with one of ON_REQUEST that the ``-m`` expression does not name."""
+    unasked = [name for name in ON_REQUEST if not re.search(rf"\b{name}\b", config.option.markexpr)]
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in unasked)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def finish(items: list[pytest.Item], session: Session, *, run: bool) -> None:

@@ -98,6 +98,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         collect.generate(metafunc, metafunc.config.stash[SESSION])
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is run on request only."""
+    from kfunctest.plugin import collect
+
+    collect.leave_out_what_nobody_asked_for(config, items)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Fetch the kernels, if a test asks for one, before the first test runs."""

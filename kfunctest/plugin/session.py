@@ -46,6 +46,7 @@ class Session:
         #: Why a controller of pytest-xdist cannot go on.
         self.impossible: Stop | None = None
         self._kernels: list[Kernel] | None = None
+        self._no_kernels: Stop | None = None
         self._running: Vm | None = None
         self._kfuncs: Kfuncs | None = None
         self._verdicts: dict[str, dict[str, Verdict]] = {}
@@ -55,8 +56,14 @@ class Session:
     @property
     def kernels(self) -> list[Kernel]:
         """The kernels asked for, without repetitions. Ends the run, with its status, when one cannot be had."""
+        if self._no_kernels:  # asked for by every test function; looking again would take as long, and say the same
+            raise self._no_kernels
         if self._kernels is None:
-            self._kernels = self._or_exit(self._resolve)
+            try:
+                self._kernels = self._or_exit(self._resolve)
+            except Stop as why:
+                self._no_kernels = why
+                raise
         return self._kernels
 
     @property
@@ -173,7 +180,7 @@ class Session:
 
     @cached_property
     def results(self) -> Path:
-        """The folder of this run's consoles: a new one each run, the oldest beyond KEPT_RUNS removed."""
+        """The folder of this run's consoles: a new one each run; of those of runs that ended KEPT_RUNS - 1 are kept."""
         run = self._results / self.run_name
         try:
             run.mkdir(parents=True, exist_ok=True)
@@ -181,8 +188,9 @@ class Session:
             raise InfraError(
                 f"{self._results} cannot be written ({error.strerror})", remedy="choose another with --results"
             ) from error
-        runs = sorted(path for path in self._results.iterdir() if re.match(r"\d{8}-\d{6}-\d+", path.name))
-        for old in runs[:-KEPT_RUNS]:
+        runs = sorted(path for path in self._results.iterdir() if re.fullmatch(r"\d{8}-\d{6}-\d+", path.name))
+        ended = [path for path in runs if path != run and not Path("/proc", path.name.rpartition("-")[2]).exists()]
+        for old in ended[: 1 - KEPT_RUNS]:
             shutil.rmtree(old, ignore_errors=True)
         return run
 
