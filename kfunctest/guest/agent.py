@@ -32,7 +32,7 @@ def serve(channel: Channel) -> None:
 
 
 def hello() -> dict[str, object]:
-    """Facts about the running kernel: ``release``, ``page_size`` (bytes), ``cpus`` (online), ``btf_size`` (bytes)."""
+    """Facts about the running kernel: ``release``, ``cpus`` (online), and in bytes ``page_size``, ``btf_size``, ``memory``."""
     try:
         btf_size = os.stat("/sys/kernel/btf/vmlinux").st_size
     except FileNotFoundError:
@@ -40,6 +40,7 @@ def hello() -> dict[str, object]:
     return {
         "release": os.uname().release,
         "page_size": os.sysconf("SC_PAGE_SIZE"),
+        "memory": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         "cpus": os.sysconf("SC_NPROCESSORS_ONLN"),
         "btf_size": btf_size,
         "python": sys.version.split()[0],
@@ -51,6 +52,17 @@ def read_text(path: str) -> str:
     """A file's content."""
     with open(path) as file:
         return file.read()
+
+
+def write_text(path: str, text: str) -> None:
+    """Write ``text`` to a file in one go."""
+    with open(path, "w") as file:
+        file.write(text)
+
+
+def read_numbers(path: str) -> dict[str, int]:
+    """A file of a name and a number a line, such as /proc/vmstat."""
+    return {name: int(number) for name, number in (line.split() for line in read_text(path).splitlines())}
 
 
 def ping() -> int:

@@ -63,6 +63,8 @@ class Vm:
         self.release = str(hello["release"])
         self.cpus = int(str(hello["cpus"]))
         self.page_size = int(str(hello["page_size"]))
+        #: Bytes of memory that the kernel manages: less than the VM's size.
+        self.memory = int(str(hello["memory"]))
         self.btf_size = int(str(hello["btf_size"]))
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
