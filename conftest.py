@@ -12,6 +12,7 @@ import pytest
 from kfunctest.contract import Contract
 from kfunctest.kernels.model import Kernel
 from kfunctest.plugin import SESSION
+from kfunctest.plugin.applicable import needs
 from kfunctest.target.bpf import Bpf, Verdict
 from kfunctest.target.kfuncs import Kfuncs
 from kfunctest.target.memcg import Memcg
@@ -84,9 +85,11 @@ def bpf(request: pytest.FixtureRequest, vm: Vm) -> Iterator[Bpf]:
 def verdict(request: pytest.FixtureRequest, vm: Vm, program: str) -> Verdict:
     """The verifier's verdict on ``program``, of a test marked ``bpf_programs("source.bpf.c")``.
 
-    All programs of the file are judged at once, the first time one of them is asked for in a VM.
+    All programs of the file are judged at once, the first time one of them is asked for in a VM. Not applicable where
+    the kernel lacks what the program attaches to: a tracepoint, a hook; a missing kfunc is a refusal like any other.
     """
     found: Verdict = request.config.stash[SESSION].verdict(vm, request.node, program)
+    needs(not found.lacks_target, found.log)
     return found
 
 

@@ -35,6 +35,9 @@ _PACKET = (1, 3, 4, 6, 8, 10, 11, 12)
 #: Bytes of the packet that a test run gets, as in the kernel's test_loader.c.
 _PACKET_SIZE = 64
 
+#: Stands for the log of a program that was not loaded, since what it attaches to by BTF is not in this kernel.
+NO_TARGET = "this kernel lacks the attach target"
+
 Verdict = tuple[int, str, int]
 
 
@@ -99,7 +102,8 @@ class _Court:
             missing = self._lib.c.bpf_program__set_attach_target(program.pointer, 0, target.encode())
             if missing:
                 program.autoload = False
-                self._found[program.name] = -missing, f"this kernel has no {target} to attach to"
+                why = NO_TARGET if -missing in (errno.ESRCH, errno.ENOENT) else "libbpf refuses the attach target"
+                self._found[program.name] = -missing, f"{why} {kind}/{target}"
 
     def verdicts(self) -> dict[str, Verdict]:
         """Run what is to be run, and put everything together."""

@@ -45,6 +45,11 @@ class Verdict:
         """Whether the program was loaded."""
         return self.errno == 0
 
+    @property
+    def lacks_target(self) -> bool:
+        """Whether the verifier was not even asked: the kernel has not got what the program's section attaches to."""
+        return verdicts.NO_TARGET in self.log
+
 
 class BpfObject:
     """One object, opened; closed with all its links when its Bpf is."""
@@ -85,6 +90,10 @@ class BpfObject:
 
     def __setitem__(self, name: str, value: int | bytes) -> None:
         self._target.call(bpf.write_global, self._handle, name, value)
+
+    def lookup(self, name: str, key: int | bytes) -> int | bytes:
+        """The value of ``key`` in the map ``name``."""
+        return self._target.call(bpf.read_map, self._handle, name, key)
 
     def close(self) -> None:
         """Detach every link and unload."""
