@@ -10,7 +10,7 @@ import pytest
 
 from kfunctest.errors import InfraError
 from kfunctest.target import accelerator
-from kfunctest.target.accelerator import KVM_EXIT_HLT, LIMIT, Verdict
+from kfunctest.target.accelerator import BRISK, KVM_EXIT_HLT, LIMIT, Verdict
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +41,15 @@ def test_hardware_is_used() -> None:
     assert accelerator.probe(lambda: (KVM_EXIT_HLT, 0.0004)) == Verdict(
         True, accelerator.probe(lambda: (KVM_EXIT_HLT, 0.0004)).why, conclusive=True
     )
+
+
+def test_a_slow_kvm_is_used_with_the_deadlines_of_emulation(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = accelerator.probe(lambda: (KVM_EXIT_HLT, 10 * BRISK))
+    assert slow.usable
+    monkeypatch.setattr(accelerator, "probe", lambda: slow)
+    for _ in ("probed", "remembered"):
+        chosen = accelerator.choose()
+        assert (chosen.name, chosen.slowdown) == ("kvm", accelerator.choose("tcg").slowdown)
 
 
 def test_an_interpreter_is_recognised_by_its_speed() -> None:
