@@ -7,12 +7,17 @@ not flush themselves.
 
 from __future__ import annotations
 
+import errno
+import struct
 from collections.abc import Callable
+from typing import NamedTuple
 
 import pytest
 
 from conftest import Items
-from kfunctest.measure import WORKER_PAGES, Rounds, surely_flushed
+from kfunctest.errors import GuestError
+from kfunctest.measure import FLUSH_BATCH_UPDATES, WORKER_PAGES, Rounds, plenty, surely_flushed
+from kfunctest.plugin.applicable import needs
 from kfunctest.target.bpf import Bpf
 from kfunctest.target.kfuncs import Call, Kfuncs
 from kfunctest.target.memcg import Memcg
@@ -28,6 +33,14 @@ ENOUGH = 2
 #: Pages whose charging makes far fewer updates than the threshold, FLUSH_BATCH_UPDATES for each CPU: each page is
 #: counted as mapped, as faulted, and on its list.
 FEW_PAGES = 8
+
+
+class Flush(NamedTuple):
+    """One firing of the tracepoint: the updates that were pending, and whether the flush was needed and was forced."""
+
+    pending: int
+    needed: bool
+    forced: bool
 
 
 def test_flush_makes_pending_updates_visible(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
@@ -92,8 +105,44 @@ def test_flush_of_little_is_a_no_op(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items:
     pytest.fail(f"in all of {ROUNDS} rounds {FEW_PAGES} pages charged to {memcg.path} were flushed", pytrace=False)
 
 
-def test_flush_of_root_is_allowed(kfuncs: Kfuncs) -> None:
-    kfuncs.flush_stats(None)
+def test_flush_of_root_brings_up_what_a_child_charged(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
+    """Root is flushed like any other: by its own pending updates, those of all memcgs."""
+    item = Call("PAGE_STATE", items.NR_ANON_MAPPED)
+    size = plenty(vm.cpus, vm.page_size)
+    judge_rounds(vm, memcg, size, lambda: kfuncs.batch(None, [item, Call("FLUSH_STATS"), item])[::2])
+
+
+def test_flush_of_a_memcg_is_one_flush_above_the_threshold(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, bpf: Bpf) -> None:
+    """The kernel's own tracepoint tells of every flush how much was pending and whether that was enough. The first of
+    two in a row has all that was charged before it, the second next to nothing.
+    """
+    tracer = bpf.open("trace_flush.bpf.c")
+    tracer["watched"] = memcg.id
+    try:
+        tracer.load("on_flush").attach("on_flush")
+    except GuestError as error:
+        needs(error.errno != errno.ESRCH, "this kernel lacks the tracepoint memcg_flush_stats")
+        raise
+    threshold = FLUSH_BATCH_UPDATES * vm.cpus
+    for done in range(1, ROUNDS + 1):
+        memcg.charge_anon(plenty(vm.cpus, vm.page_size))
+        kfuncs.batch(memcg, [Call("FLUSH_STATS"), Call("FLUSH_STATS")])
+        fired, in_map = tracer["fired"], tracer.lookup("flushes", memcg.id)
+        assert fired == in_map == 2 * done, (
+            f"{2 * done} flushes of {memcg.path}: the tracepoint fired {fired} times, the map has {in_map}"
+        )
+        raw = tracer["last"]
+        assert isinstance(raw, bytes)
+        flushes = [Flush._make(fields) for fields in struct.iter_unpack("=qii", raw)]
+        for flush in flushes:
+            assert flush == (flush.pending, flush.pending > threshold, False), (
+                f"a flush of {memcg.path}: expected it to be needed with more than {threshold} updates, and never "
+                f"forced; seen {flush}"
+            )
+        assert not flushes[1].needed, f"the second flush of {memcg.path} in a row: seen {flushes}"
+        if flushes[0].needed:
+            return
+    pytest.fail(f"in all of {ROUNDS} rounds what was charged to {memcg.path} needed no flush", pytrace=False)
 
 
 def test_flush_from_a_sleepable_iterator(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, bpf: Bpf, items: Items) -> None:
