@@ -38,8 +38,8 @@ def spin() -> tuple[int, float]:
 
 
 def test_hardware_is_used() -> None:
-    assert accelerator.probe(lambda: (KVM_EXIT_HLT, 0.0004)) == Verdict(
-        True, accelerator.probe(lambda: (KVM_EXIT_HLT, 0.0004)).why, conclusive=True
+    assert accelerator.probe(lambda: (KVM_EXIT_HLT, 0.00004)) == Verdict(
+        True, accelerator.probe(lambda: (KVM_EXIT_HLT, 0.00004)).why, conclusive=True
     )
 
 
