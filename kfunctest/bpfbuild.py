@@ -10,7 +10,7 @@ import shlex
 from pathlib import Path
 
 from kfunctest import cache, proc
-from kfunctest.errors import InfraError, SpecError
+from kfunctest.errors import InfraError, NoSpace, SpecError
 
 #: v3 instructions (32-bit jumps) are in every kernel since 5.1, and in every clang since 9.
 FLAGS = ("-target", "bpf", "-g", "-O2", "-mcpu=v3", "-Wall", "-Werror")
@@ -32,7 +32,7 @@ def build(source: Path) -> Path:
 
     Compiled again only when the file, a header beside it, the flags, clang or libbpf's headers change.
     Raises SpecError with the compiler's first error when the file does not compile, or is not there; InfraError without
-    clang or without the headers of libbpf and the kernel.
+    clang or without the headers of libbpf and the kernel, or on a full disk.
     """
     if not source.is_file():
         raise SpecError(f"there is no BPF program {source}", remedy="programs are in selftests/bpf/*.bpf.c")
@@ -70,6 +70,8 @@ def _compile(clang: Path, source: Path, target: Path) -> None:
         return
     errors = [line for line in done.stderr.splitlines() if "error:" in line]
     first = (errors or done.stderr.splitlines() or [f"clang ended with status {done.status} and no message"])[0]
+    if proc.out_of_space(done.stderr):
+        raise NoSpace(first)
     missing = _NO_HEADER.search(first)
     if missing:
         raise InfraError(first, remedy=f"install {_HEADER_PACKAGES[missing[1]]}, or run scripts/setup")

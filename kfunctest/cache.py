@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The user's cache: entries appear whole or not at all, and two runs at once share them.
 
-Layout below :func:`root`: ``kernels/``, ``apt/``, ``bpf/``, ``facts/``. Any of it may be deleted at any time.
+Layout below :func:`root`: ``kernels/``, ``resolved/`` (what "newest" meant), ``apt/``, ``facts/`` (of kernels, and
+whether KVM works), ``bpf/`` (compiled programs), ``agent/`` (what the guest runs), ``locks/``. Any of it may be deleted
+while no run uses it.
 """
 
 from __future__ import annotations
@@ -18,21 +20,31 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kfunctest.errors import InfraError
+from kfunctest.errors import InfraError, NoSpace
 
 #: A folder of somebody else's, a read-only one, or a file in the place of a folder.
 _UNWRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
+#: With less than so many bytes free a disk counts as full.
+_FULL = 1 << 20
+SPACE_REMEDY = "free some, or set KFUNCTEST_CACHE to a larger disk"
 #: Who waits for a lock longer than so many seconds is told.
 _PATIENCE = 1.0
 
 
 def root() -> Path:
-    """``$KFUNCTEST_CACHE``, else ``kfunctest`` below ``$XDG_CACHE_HOME`` or ``~/.cache``. Not created here."""
+    """``$KFUNCTEST_CACHE``, else ``kfunctest`` below ``$XDG_CACHE_HOME`` or ``~/.cache``. Not created here.
+
+    A relative one starts where the user was, which scripts that change to the checkout put into ``$KFUNCTEST_CWD``.
+    Raises InfraError where no folder is named and there is no home.
+    """
     own = os.environ.get("KFUNCTEST_CACHE")
     if own:
-        return Path(own).absolute()
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "kfunctest"
+        return Path(os.environ.get("KFUNCTEST_CWD", ""), own).absolute()
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        raise InfraError("there is no place for a cache", remedy="set HOME or KFUNCTEST_CACHE") from None
+    return base / "kfunctest"
 
 
 def digest(*parts: bytes | str) -> str:
@@ -106,9 +118,25 @@ def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
             partial.chmod(0o755)
             make(partial)
             partial.rename(place)
+        except NoSpace as error:
+            raise no_space() from error
+        except InfraError as error:
+            if is_full():  # programs do not always say so: tar "wrote only" so much
+                raise no_space() from error
+            raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return place
+
+
+def is_full() -> bool:
+    """Whether the cache's disk is as good as full."""
+    return shutil.disk_usage(root()).free < _FULL
+
+
+def no_space() -> NoSpace:
+    """The one line about a cache whose disk is full."""
+    return NoSpace(f"no space left for the cache in {root()}", remedy=SPACE_REMEDY)
 
 
 def _sweep(kind: str, own: str) -> None:
@@ -127,9 +155,7 @@ def space_guard() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise InfraError(
-                f"no space left for the cache in {root()}", remedy="free some, or set KFUNCTEST_CACHE to a larger disk"
-            ) from error
+            raise no_space() from error
         if error.errno in _UNWRITABLE and str(error.filename or "").startswith(str(root())):
             raise InfraError(
                 f"the cache {root()} cannot be written", remedy="set KFUNCTEST_CACHE to a folder of yours"

@@ -45,6 +45,10 @@ class InfraError(KfunctestError):
     """The machine is at fault: a missing tool, a full disk, no network, a VM that does not boot."""
 
 
+class NoSpace(InfraError):
+    """A disk is full, or a quota is used up."""
+
+
 class GuestError(Exception):
     """A request raised in the guest. The guest lives on.
 

@@ -7,6 +7,7 @@ Nothing else in this project imports ``subprocess``.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -16,7 +17,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kfunctest.errors import InfraError
+from kfunctest.errors import InfraError, NoSpace
 
 #: What a file descriptor argument may be: inherited, a pipe, /dev/null, or an open descriptor.
 PIPE = subprocess.PIPE
@@ -43,6 +44,15 @@ class CommandError(InfraError):
         self.completed = completed
         last = (completed.stderr.strip() or completed.stdout.strip() or "(no output)").splitlines()[-1]
         super().__init__(f"{completed.argv[0]} {why}: {last}", remedy=f"to see it again: {shlex.join(completed.argv)}")
+
+
+class OutOfSpace(CommandError, NoSpace):
+    """A program failed for want of space on a disk."""
+
+
+def out_of_space(said: str) -> bool:
+    """Whether a program that failed says, in English, that a disk is full (strerror(3): ENOSPC, EDQUOT)."""
+    return re.search(r"No space left on device|Disk quota exceeded", said) is not None
 
 
 def find(tool: str) -> Path | None:
@@ -72,13 +82,13 @@ def run(
     """Run a program to its end and return both its outputs as text.
 
     ``seconds`` is the deadline, after which the whole process group is killed. ``env`` is added to ours.
-    Raises CommandError on a deadline, or on a status other than 0 unless ``check`` is false; InfraError when there is
-    no such program.
+    Raises CommandError on a deadline, or on a status other than 0 unless ``check`` is false (OutOfSpace where a full
+    disk is the reason given); InfraError when there is no such program.
     """
     status, out, err = _communicate(argv, seconds, cwd, env, None if stdin is None else stdin.encode())
     done = _completed(argv, status, out, err)
     if check and done.status:
-        raise CommandError(done, f"ended with status {done.status}")
+        raise _failed(done)
     return done
 
 
@@ -86,8 +96,13 @@ def run_binary(argv: Sequence[str | Path], *, seconds: float) -> bytes:
     """Run a program to its end and return its output as bytes. Raises what :func:`run` raises."""
     status, out, err = _communicate(argv, seconds, None, None, None)
     if status:
-        raise CommandError(_completed(argv, status, b"", err), f"ended with status {status}")
+        raise _failed(_completed(argv, status, b"", err))
     return out
+
+
+def _failed(done: Completed) -> CommandError:
+    error = OutOfSpace if out_of_space(done.stderr) else CommandError
+    return error(done, f"ended with status {done.status}")
 
 
 def _communicate(

@@ -25,6 +25,8 @@ class Archive:
         self._stanzas: dict[str, list[str]] = {}
         self.requests: list[str] = []
         self.corrupt = self.stall = False
+        #: The HTTP status that every request is refused with, where it is not 0.
+        self.refusal = 0
         self.released = threading.Event()
         archive = self
 
@@ -34,6 +36,9 @@ class Archive:
 
             def do_GET(self) -> None:
                 archive.requests.append(self.path)
+                if archive.refusal:
+                    self.send_error(archive.refusal)
+                    return
                 path = archive.folder / urllib.parse.unquote(self.path).lstrip("/")
                 if path.suffix == ".deb" and (archive.corrupt or archive.stall):
                     data = path.read_bytes()

@@ -119,7 +119,7 @@ def tools(folder: Path, *names: str) -> dict[str, str]:
         (fakekernel.image()[:-200], USAGE, r"is a damaged kernel image"),
         (fakekernel.image(with_btf=False), USAGE, r"has no BTF.*; build it with CONFIG_DEBUG_INFO_BTF=y"),
         (fakekernel.image(config=NO_MEMCG), USAGE, r"was built without CONFIG_MEMCG.*; build it with CONFIG_MEMCG=y"),
-        (fakekernel.image(config=NO_SHARE), USAGE, r"can share no files with the host: it lacks CONFIG_NET_9P_VIRTIO.*; build it"),
+        (fakekernel.image(config=NO_SHARE), USAGE, r"can share no files.*: it lacks CONFIG_NET_9P_VIRTIO.*; build it"),
         (fakekernel.image(functions=["mem_cgroup_css_alloc"]), FAILED, r"has none of the memcg BPF kfuncs.*; judge a"),
     ],
     ids=["text", "elf", "arm64", "32-bit", "cut short", "no BTF", "no MEMCG", "no 9p", "no kfuncs"],
@@ -229,6 +229,14 @@ def test_the_cache_is_no_folder(judge: Judge, image: Path, tmp_path: Path) -> No
     ended = judge("--kernel", image, env={"KFUNCTEST_CACHE": str(image)})
     assert ended.status == INFRA
     assert_matches("the cache .* cannot be written; set KFUNCTEST_CACHE to a folder of yours", ended.line)
+
+
+def test_no_space_for_a_compiled_program(judge: Judge, image: Path, tmp_path: Path) -> None:
+    script(tmp_path / "bin" / "clang", "echo 'fatal error: IO failure: No space left on device' >&2; exit 1")
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    ended = judge("--kernel", image, tests="selftests/test_verifier.py", env={"PATH": path})
+    assert ended.status == INFRA, ended.text
+    assert_matches("no space left for the cache in .*; free some, or set KFUNCTEST_CACHE", ended.line)
 
 
 @pytest.mark.parametrize("tests", ["selftests/test_usage.py", "selftests/test_verifier.py"])

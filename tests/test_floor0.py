@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import signal
 import sys
 import threading
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from kfunctest import cache, proc
-from kfunctest.errors import EXIT_INFRA, InfraError
+from kfunctest.errors import EXIT_INFRA, InfraError, NoSpace
 from kfunctest.wait import wait_until
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -119,6 +120,37 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(own_cache: Path) -> None:
         cache.entry("kind", "key", fill)
     assert caught.value.exit_status == EXIT_INFRA
     assert list((own_cache / "kind").iterdir()) == []
+
+
+def test_a_full_disk_that_a_program_does_not_name_is_recognised(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(folder: Path) -> None:
+        proc.run(["sh", "-c", "echo 'tar: Wrote only 4096 of 8704 bytes' >&2; exit 2"], seconds=10)
+
+    with pytest.raises(proc.CommandError, match="Wrote only"):
+        cache.entry("kind", "key", fail)
+    usage = shutil.disk_usage(own_cache)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=4096))
+    with pytest.raises(NoSpace, match="no space left for the cache in"):
+        cache.entry("kind", "key", fail)
+
+
+def test_a_relative_cache_is_where_its_user_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Scripts change to the checkout, and say where they were started."""
+    monkeypatch.setenv("KFUNCTEST_CACHE", "mine")
+    monkeypatch.delenv("KFUNCTEST_CWD", raising=False)
+    assert cache.root() == Path.cwd() / "mine"
+    monkeypatch.setenv("KFUNCTEST_CWD", str(tmp_path))
+    assert cache.root() == tmp_path / "mine"
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("KFUNCTEST_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
+    with pytest.raises(InfraError, match="there is no place for a cache; set HOME or KFUNCTEST_CACHE"):
+        cache.root()
 
 
 def test_what_a_killed_run_left_is_swept_up(own_cache: Path) -> None:

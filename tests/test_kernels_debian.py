@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from kfunctest import cache, proc
-from kfunctest.errors import InfraError, KfunctestError, SpecError
+from kfunctest.errors import InfraError, KfunctestError, NoSpace, SpecError
 from kfunctest.kernels import apt, debian
 from kfunctest.kernels.progress import Progress
 from kfunctest.kernels.spec import resolve
@@ -232,6 +232,31 @@ def test_no_network_on_a_first_run_is_one_line(archive: Archive) -> None:
     with pytest.raises(InfraError, match=r"cannot be reached.*--kernel PATH") as caught:
         archive.fetch()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [403, 500, 503])
+def test_a_mirror_that_refuses_is_not_called_badly_signed(archive: Archive, tmp_path: Path, status: int) -> None:
+    keyring = tmp_path / "keyring.gpg"
+    keyring.write_bytes(b"")
+    archive.refusal = status
+    with pytest.raises(
+        InfraError, match=rf"cannot be reached: the answer is {status} \w.* for \S+InRelease; .*--kernel"
+    ):
+        archive.fetch(trust=f"signed-by={keyring}")
+
+
+@pytest.mark.parametrize("tool", ["dpkg-deb", "depmod"])
+@pytest.mark.parametrize("says", ["cannot write: No space left on device", "cannot write: Disk quota exceeded"])
+def test_a_disk_that_a_program_fills_is_one_line(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tool: str, says: str
+) -> None:
+    failing = tmp_path / tool
+    failing.write_text(f"#!/bin/sh\necho '{tool}: {says}' >&2; echo 'gave up' >&2; exit 2\n")
+    failing.chmod(0o755)
+    monkeypatch.setattr(proc, "need", lambda name, need=proc.need: str(failing) if name == tool else need(name))
+    with pytest.raises(NoSpace, match=r"no space left for the cache in \S+; free some"):
+        archive.fetch()
+    assert entries() == []
 
 
 def test_a_mirror_that_is_not_debians(archive: Archive) -> None:

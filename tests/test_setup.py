@@ -12,6 +12,7 @@ import pytest
 
 from kfunctest import proc
 from kfunctest.errors import InfraError
+from kfunctest.kernels import apt
 from kfunctest.setup import __main__ as command
 from kfunctest.setup import needs, system, venv
 from kfunctest.setup.needs import DISTRIBUTIONS, Need
@@ -221,3 +222,12 @@ def test_a_checkout_of_somebody_else_is_one_clear_line(checkout: Path, monkeypat
     monkeypatch.setattr(Path, "unlink", refuse)
     with pytest.raises(InfraError, match=r"cannot be written: Permission denied; .*clone into a folder of yours"):
         venv.make(checkout)
+
+
+def test_setup_knows_the_archives_keys_by_the_names_that_a_run_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list is written twice: setup runs before the packages are there that the other part imports."""
+    (keys,) = (need for need in needs.NEEDS if need.what == "Debian's archive keys")
+    seen: list[Path] = []
+    monkeypatch.setattr(Path, "is_file", lambda self: seen.append(self))
+    assert not keys.present()
+    assert tuple(seen) == apt.KEYRINGS

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -38,9 +37,6 @@ _INHERITED: Final = re.compile(
 #: A download that has not moved for so many seconds is given up. apt itself retries on shorter pauses.
 _STALLED: Final = 180.0
 _UPDATE_SECONDS: Final = 900.0
-#: With less than so many bytes free a disk counts as full.
-_FULL: Final = 1 << 20
-SPACE_REMEDY: Final = "free some, or set KFUNCTEST_CACHE to a larger disk"
 _REMEDY: Final = "check the network and the proxy, pass --debian-mirror URL, or pass --kernel PATH"
 
 
@@ -144,14 +140,21 @@ class Archive:
 
     def _failure(self, text: str) -> InfraError | SpecError:
         """One line for what apt said on standard error."""
-        if "No space left" in text or shutil.disk_usage(self._folder).free < _FULL:  # where apt's reason is lost too
-            return InfraError(f"no space left for the cache in {cache.root()}", remedy=SPACE_REMEDY)
+        if proc.out_of_space(text) or cache.is_full():  # where apt's reason is lost too
+            return cache.no_space()
         lines = [line for line in text.splitlines() if line.startswith(("E:", "W:"))] or text.splitlines()
         first = lines[0].lstrip("EW: ") if lines else "no reason given"
         if stale := re.search(r"is (?:expired|not valid yet) \((.*?)\)", text):
             return StaleSuite(
                 f"the mirror {self.mirror} has {self.suite} of another time ({stale[1]})",
                 remedy="check this machine's clock, or pass --debian-mirror URL",
+            )
+        # Without an answer that it likes apt goes on to speak of signatures. A missing file (404) is dealt with below.
+        if refused := re.search(r"Failed to fetch (\S+)\s+(?!404)([45]\d\d)\s+(.*?)\s*(?:\[IP|$)", text, re.MULTILINE):
+            return InfraError(
+                f"the Debian archive at {self.mirror} cannot be reached: "
+                f"the answer is {refused[2]} {refused[3]} for {refused[1]}",
+                remedy=_REMEDY,
             )
         if re.search(r"Release file| 404 ", text) and not re.search(r"NO_PUBKEY|not signed|GPG", text):
             return NoSuchSuite(f"the mirror {self.mirror} has no suite {self.suite}", remedy="pass --debian-mirror URL")

@@ -182,7 +182,7 @@ def _unpacked(candidate: _Candidate, progress: Progress) -> Fetched:
         scratch = folder / "scratch"
         what = f"Linux {candidate.release}"
         for package in candidate.archive.download(candidate.parts, scratch / "packages", what, progress):
-            proc.run([proc.need("dpkg-deb"), "-x", package, scratch / "unpacked"], seconds=600)
+            proc.run([proc.need("dpkg-deb"), "-x", package, scratch / "unpacked"], seconds=600, env={"LC_ALL": "C"})
         _keep(scratch / "unpacked", folder, candidate.release)
         shutil.rmtree(scratch)
 
@@ -198,7 +198,7 @@ def _check_space(folder: Path, packages: int) -> None:
     if free < needed:
         raise InfraError(
             f"the cache in {cache.root()} needs {needed >> 20} MB, its disk has {free >> 20} MB free",
-            remedy=apt.SPACE_REMEDY,
+            remedy=cache.SPACE_REMEDY,
         )
 
 

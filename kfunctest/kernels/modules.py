@@ -62,7 +62,7 @@ def prune(source: Path, root: Path, release: str) -> Path:
         place = target / relative.with_name(relative.name[: relative.name.index(".ko") + len(".ko")])
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)
-    proc.run([proc.need("depmod"), "-a", "-b", root, release], seconds=120)
+    proc.run([proc.need("depmod"), "-a", "-b", root, release], seconds=120, env={"LC_ALL": "C"})
     return target
 
 

@@ -132,6 +132,7 @@ NEEDS = (
     Need(
         "Debian's archive keys",
         "prove that they are Debian's",
+        # The same as in kernels/apt.py, which setup cannot import: it runs before there are packages.
         any_file(*(f"/usr/share/keyrings/debian-archive-keyring.{end}" for end in ("gpg", "pgp"))),
         ("debian-archive-keyring", "debian-archive-keyring", "debian-keyring", "debian-archive-keyring"),
     ),
