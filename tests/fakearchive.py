@@ -9,6 +9,7 @@ import threading
 import urllib.parse
 from pathlib import Path
 
+from kfunctest import cache
 from kfunctest.kernels import debian
 from kfunctest.kernels.progress import Progress
 from tests import fakekernel
@@ -106,3 +107,8 @@ class Archive:
         self.released.set()
         self._server.shutdown()
         self._server.server_close()
+
+
+def entries() -> list[str]:
+    """What the cache's kernels folder holds, hidden leftovers too."""
+    return sorted(path.name for path in (cache.root() / "kernels").glob("*"))

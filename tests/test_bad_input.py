@@ -4,17 +4,15 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import sysconfig
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from kfunctest import proc
 from tests import fakekernel
+from tests.judging import Judge, assert_matches, written
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 FAILED, INFRA, USAGE = 1, 3, 4
@@ -25,71 +23,8 @@ THIRTY_TWO = fakekernel.bzimage(fakekernel.gzip(fakekernel.vmlinux()), xloadflag
 ARM64 = bytes(56) + b"ARM\x64" + bytes(1024)
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a run of pytest ended: its exit status, and all that it wrote."""
-
-    status: int
-    text: str
-
-    @property
-    def line(self) -> str:
-        """The last line, which must be the only one of ours."""
-        ours = [line for line in self.text.splitlines() if "kfunctest: " in line]
-        assert len(ours) == 1, self.text
-        assert self.text.splitlines()[-1] == ours[0], self.text
-        assert ours[0].startswith("kfunctest: "), self.text
-        assert "Traceback" not in self.text
-        assert "!!!" not in self.text
-        return ours[0]
-
-
-Judge = Callable[..., Ended]
-
-
-@pytest.fixture
-def judge(tmp_path: Path) -> Judge:
-    """Run the suite in a pytest of its own, with a cache, a temporary folder and results of its own."""
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-
-    def run(
-        *words: str | Path,
-        tests: str = "selftests/test_usage.py",
-        env: Mapping[str, str] | None = None,
-        wrapper: Sequence[str] = (),
-        python: str | Path = sys.executable,
-    ) -> Ended:
-        argv = [*wrapper, python, "-m", "pytest", "-m", "kfunc", "-p", "no:cacheprovider", "--accel", "tcg"]
-        argv += ["--results", tmp_path / "results", *words, tests]
-        own = {"KFUNCTEST_CACHE": str(tmp_path / "cache"), "TMPDIR": str(temporary)}
-        done = proc.run(argv, seconds=60, cwd=CHECKOUT, env={**own, **(env or {})}, check=False)
-        left = [path for path in temporary.iterdir() if not path.name.startswith("pytest-of-")]
-        assert left == [], "a temporary file is left"
-        assert not list(tmp_path.rglob(".partial-*")), "something half-written is in the cache"
-        return Ended(done.status, done.stderr + done.stdout)
-
-    return run
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    """A kernel that has all that is asked for, as far as it can be told without booting it."""
-    return written(tmp_path / "vmlinuz", fakekernel.image(config=fakekernel.CONFIG))
-
-
-def written(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
-
-
 def script(path: Path, text: str) -> None:
     written(path, f"#!/bin/sh\n{text}\n".encode()).chmod(0o755)
-
-
-def assert_matches(pattern: str, line: str) -> None:
-    assert re.search(pattern, line), f"expected {pattern!r} in {line!r}"
 
 
 def shown(parameter: object) -> str:
@@ -263,49 +198,6 @@ def test_what_ends_a_worker_of_pytest_xdist_ends_the_run(judge: Judge, image: Pa
     ended = judge("-n", "2", "--kernel", image, "--results", "/proc/nowhere")
     assert ended.status == INFRA, ended.text
     assert_matches("/proc/nowhere cannot be written", ended.line)
-
-
-def test_a_kernel_named_twice_is_judged_once(judge: Judge, image: Path, tmp_path: Path) -> None:
-    copy = written(tmp_path / "copy", image.read_bytes())
-    ended = judge("--collect-only", "-q", "--kernel", image, "--kernel", copy, tests="selftests/test_presence.py")
-    assert ended.status == 0, ended.text
-    assert "test_every_kfunc_of_the_contract_is_in_btf\n" in ended.text
-
-
-def test_two_kernels_are_named_in_the_tests(judge: Judge, image: Path, tmp_path: Path) -> None:
-    other = written(tmp_path / "other", fakekernel.image("7.9.2-other", config=fakekernel.CONFIG))
-    ended = judge("--kernel", image, "--kernel", other, "-v", tests="selftests/test_presence.py")
-    assert ended.status == 0, ended.text
-    for release in (fakekernel.RELEASE, "7.9.2-other"):
-        assert f"kernel: {release} " in ended.text
-        assert f"[{release}] PASSED" in ended.text
-
-
-def test_a_kernel_that_cannot_be_had_is_looked_for_once(judge: Judge, image: Path, tmp_path: Path) -> None:
-    """And not once for each test function, of which each is to run on both kernels."""
-    quick = written(tmp_path / "quick.conf", b'Acquire::Retries "0";\n')
-    words = ("--kernel", image, "--kernel", "debian", "--debian-mirror", "http://127.0.0.1:9")
-    ended = judge(*words, env={"APT_CONFIG": str(quick)})
-    assert ended.status == INFRA, ended.text
-    assert_matches("cannot be reached", ended.line)
-    assert ended.text.count("asking the Debian archive for its") == 1
-
-
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["plain", "xdist"])
-@pytest.mark.parametrize("tests", ["selftests/test_presence.py", "selftests/test_usage.py"])
-def test_one_of_two_kernels_has_no_kfuncs(
-    judge: Judge, image: Path, tmp_path: Path, tests: str, workers: tuple[str, ...]
-) -> None:
-    """The other is judged, and the run fails whatever comes of that, even of nothing."""
-    other = written(tmp_path / "other", fakekernel.image("6.12.1-old", functions=["mem_cgroup_css_alloc"]))
-    nothing = ("-k", "nothing_of_this_name") if "usage" in tests else ()
-    ended = judge(*workers, "--kernel", image, "--kernel", other, *nothing, tests=tests)
-    if nothing:
-        assert ended.status != 0
-        return
-    assert ended.status == FAILED, ended.text
-    assert "1 passed" in ended.text
-    assert_matches(r"6\.12\.1-old has none of the memcg BPF kfuncs", ended.line)
 
 
 def test_host_tests_ask_for_no_kernel(judge: Judge, tmp_path: Path) -> None:
