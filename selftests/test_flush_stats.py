@@ -129,7 +129,7 @@ def test_flush_of_a_memcg_is_one_flush_above_the_threshold(vm: Vm, memcg: Memcg,
         kfuncs.batch(memcg, [Call("FLUSH_STATS"), Call("FLUSH_STATS")])
         fired, in_map = tracer["fired"], tracer.lookup("flushes", memcg.id)
         assert fired == in_map == 2 * done, (
-            f"{2 * done} flushes of {memcg.path}: the tracepoint fired {fired} times, the map has {in_map}"
+            f"{2 * done} flushes of {memcg.path}: the tracepoint fired {fired!r} times, the map has {in_map!r}"
         )
         raw = tracer["last"]
         assert isinstance(raw, bytes)

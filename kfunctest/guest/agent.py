@@ -32,7 +32,7 @@ def serve(channel: Channel) -> None:
 
 
 def hello() -> dict[str, object]:
-    """Facts about the running kernel: ``release``, ``cpus`` (online); in bytes ``page_size``, ``btf_size``, ``memory``."""
+    """Facts about the kernel: ``release``, ``cpus`` online; in bytes ``memory``, ``page_size``, ``btf_size``."""
     try:
         btf_size = os.stat("/sys/kernel/btf/vmlinux").st_size
     except FileNotFoundError:

@@ -15,6 +15,9 @@ T = TypeVar("T")
 #: Lets each WARN_ONCE() of the kernel warn once more: Documentation/admin-guide/clearing-warn-once.rst.
 CLEAR_WARN_ONCE = "/sys/kernel/debug/clear_warn_once"
 
+#: Seconds (with KVM) that a line may take from the kernel's log to the console's file.
+CATCH_UP_SECONDS = 5.0
+
 
 def logged(vm: Vm, action: Callable[[], T]) -> tuple[T, str]:
     """Do ``action``; return its result and what the kernel logged meanwhile, down to level 6 (KERN_INFO).
@@ -29,7 +32,7 @@ def logged(vm: Vm, action: Callable[[], T]) -> tuple[T, str]:
     text = wait_until(
         lambda: vm.console.text(start),
         until=lambda text: last in text,
-        seconds=5 * vm.accelerator.slowdown,
+        seconds=CATCH_UP_SECONDS * vm.accelerator.slowdown,
         what="the kernel's log to reach the console",
     )
     return result, text.partition(first)[2].partition(last)[0]
