@@ -80,6 +80,19 @@ def judge_rounds(vm: Vm, memcg: Memcg, size: int, read_flush_read: Callable[[], 
     assert rounds.judged, f"in all of {ROUNDS} rounds page_state was fresh before the flush: it flushes by itself"
 
 
+def test_flush_makes_pending_events_visible(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
+    """vm_events is as stale as page_state: faults show after a flush, and not before."""
+    event, burst = Call("VM_EVENTS", items.PGFAULT), 2 * surely_flushed(vm.cpus)
+    for _ in range(ROUNDS):
+        last = kfuncs.batch(memcg, [Call("FLUSH_STATS"), event])[1]
+        memcg.fault(burst)
+        before, _, after = kfuncs.batch(memcg, [event, Call("FLUSH_STATS"), event])
+        if before == last:
+            assert after - last >= burst, f"PGFAULT of {memcg.path}: {burst} faults taken, after a flush {after - last}"
+            return
+    pytest.fail(f"in all of {ROUNDS} rounds vm_events of {memcg.path} were fresh without a flush", pytrace=False)
+
+
 def test_flush_leaves_the_parent_stale(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     """A flush goes down the tree, not up: the parent waits for a flush of its own."""
     leaf = memcg.child()

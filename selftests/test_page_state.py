@@ -15,6 +15,7 @@ from kfunctest.guest import agent
 from kfunctest.kernels.model import Kernel
 from kfunctest.measure import (
     STACK_PAGES,
+    WORKER_PAGES,
     Sandwich,
     flush_lag,
     flushed_slack,
@@ -161,11 +162,12 @@ def test_page_state_of_reclaim_is_a_count(vm: Vm, kernel: Kernel, memcg: Memcg, 
     after = settled()
     pages = (full["NR_FILE_PAGES"] - after["NR_FILE_PAGES"]) // vm.page_size
     assert pages * vm.page_size >= size // 2, f"of the page cache of {memcg.path} too little was reclaimed: {after}"
-    assert after["PGSTEAL_PROACTIVE"] == pages, f"{memcg.path} lost {pages} pages of page cache, seen {after}"
+    # Of the worker's own code some pages may be reclaimed too, and read again at once.
+    assert pages <= after["PGSTEAL_PROACTIVE"] <= pages + WORKER_PAGES, f"{memcg.path} lost {pages} pages, seen {after}"
     assert pages <= after["PGSCAN_PROACTIVE"] <= 100 * pages, f"{memcg.path} lost {pages} pages, seen {after}"
     memcg.touch_file()
     again = settled()
-    assert pages // 2 <= again["WORKINGSET_REFAULT_FILE"] <= pages, (
+    assert pages // 2 <= again["WORKINGSET_REFAULT_FILE"] <= pages + WORKER_PAGES, (
         f"in {memcg.path} {pages} pages were reclaimed and then read again, seen {again}"
     )
 

@@ -206,6 +206,24 @@ int usage_of_root_without_null_check(void *ctx)
 	return 0;
 }
 
+/* get returns NULL where the memory controller is off, and for a memcg that is gone. */
+SEC("?syscall")
+__failure __msg("Possibly NULL pointer passed to trusted R1")
+int usage_of_got_without_null_check(__u64 *ctx)
+{
+	struct cgroup *cgroup = bpf_cgroup_from_id(*ctx);
+	struct mem_cgroup *memcg;
+
+	if (!cgroup)
+		return 0;
+	memcg = bpf_get_mem_cgroup(&cgroup->self);
+	bpf_cgroup_release(cgroup);
+	bpf_mem_cgroup_usage(memcg);
+	if (memcg)
+		bpf_put_mem_cgroup(memcg);
+	return 0;
+}
+
 /* put takes no NULL either: there would be nothing to release. */
 SEC("?syscall")
 __failure __msg("Possibly NULL pointer passed to trusted R1")
