@@ -65,7 +65,7 @@ class Accelerator:
     @property
     def vng_flags(self) -> tuple[str, ...]:
         """What virtme-ng must be told; left alone it takes any /dev/kvm that opens, with ``-cpu host``."""
-        return () if self.name == "kvm" else ("--disable-kvm",)
+        return () if self.name == "kvm" else ("--disable-kvm", f"--qemu-opts=-accel {ONE_THREAD}")
 
 
 @dataclass(frozen=True, slots=True)
