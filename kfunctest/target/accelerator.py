@@ -27,6 +27,9 @@ from pathlib import Path
 from kfunctest import cache
 from kfunctest.errors import InfraError
 
+#: One host thread for all vCPUs. With one each, a vCPU may run on in code that another has just patched (a static key),
+#: meet the breakpoint of a patch that is over, and take the kernel down while it boots.
+ONE_THREAD = "tcg,thread=single"
 KVM = Path("/dev/kvm")
 LOOPS, TIMES = 50_000, 8
 #: Seconds of CPU time that hardware never needs for LOOPS steps (1 cycle each), and that an interpreter always does
