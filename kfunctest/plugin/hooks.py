@@ -57,6 +57,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "bpf_programs(source): one test for each annotated program of selftests/bpf/<source>"
     )
+    config.addinivalue_line(
+        "markers",
+        "boot(append, without): in a VM whose kernel gets these arguments beyond the usual ones, or lacks those",
+    )
     ending = Ending(config)
     config.pluginmanager.register(ending, "kfunctest-ending")
     config.stash[SESSION] = Session(config, ending)

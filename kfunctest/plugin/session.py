@@ -7,8 +7,9 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -48,6 +49,7 @@ class Session:
         self._kernels: list[Kernel] | None = None
         self._no_kernels: Stop | None = None
         self._running: Vm | None = None
+        self._shape: Shape | None = None
         self._kfuncs: Kfuncs | None = None
         self._verdicts: dict[str, dict[str, Verdict]] = {}
         self._booted = 0
@@ -126,11 +128,19 @@ class Session:
         named = self._or_exit(lambda: contract.by_name(declared)) if declared else None
         return named if named and kernel.facts.kfuncs else contract.identify(kernel.facts.kfuncs)
 
-    def vm(self, kernel: Kernel) -> Vm:
-        """The VM of this kernel: the one that runs, or one booted now where none runs or the last one was lost."""
-        if self._running is None or self._running.lost or self._running.kernel is not kernel:
+    def vm(self, kernel: Kernel, *, append: Sequence[str] = (), without: Sequence[str] = ()) -> Vm:
+        """The VM of this kernel, told so: the one that runs, or one booted now where none does or the last was lost.
+
+        ``append`` are kernel arguments beyond those of every VM, ``without`` names those of them that it does not get.
+        """
+        shape = Shape(cpus=self._config.getoption("cpus"), memory=self._config.getoption("memory"))
+        usual = tuple(argument for argument in shape.append if argument not in without)
+        shape = replace(shape, append=(*usual, *append))
+        runs = self._running and not self._running.lost and self._running.kernel is kernel and self._shape == shape
+        if not runs or self._running is None:
             self.close()
-            self._running = self._or_exit(lambda: self._boot(kernel))
+            self._running = self._or_exit(lambda: self._boot(kernel, shape))
+            self._shape = shape
         return self._running
 
     def kfuncs(self, machine: Vm) -> Kfuncs:
@@ -164,8 +174,7 @@ class Session:
         self._verdicts.clear()
         self._owned.close()
 
-    def _boot(self, kernel: Kernel) -> Vm:
-        shape = Shape(cpus=self._config.getoption("cpus"), memory=self._config.getoption("memory"))
+    def _boot(self, kernel: Kernel, shape: Shape) -> Vm:
         self._booted += 1
         worker = os.environ.get("PYTEST_XDIST_WORKER", "")
         name = "-".join(filter(None, ("console", kernel.id, worker, str(self._booted))))
