@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -93,6 +94,13 @@ def verdict(request: pytest.FixtureRequest, vm: Vm, program: str) -> Verdict:
     found: Verdict = request.config.stash[SESSION].verdict(vm, request.node, program)
     needs(not found.lacks_target, found.log)
     return found
+
+
+@pytest.fixture
+def consoles(request: pytest.FixtureRequest) -> Path:
+    """The folder of this run where its consoles are kept, for a test that leaves evidence beside them."""
+    folder: Path = request.config.stash[SESSION].results
+    return folder
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import marshal
+import os
+
 from kfunctest.guest.cgroup import ROOT
 from kfunctest.guest.libbpf import Link, Object
 
@@ -91,6 +94,30 @@ def run_calls(handle: int, root: bool, cgroup_id: int, batch: list[tuple[int, in
     context: Any = obj.btf.struct("call_args")(cgroup_id=cgroup_id, root=int(root), ncalls=len(batch))
     obj.programs["run_calls"].test_run(context)
     return context.error, context.failed, [calls[slot].value for slot in range(len(batch))]
+
+
+def run_calls_apart(
+    handle: int, root: bool, cgroup_id: int, batch: list[tuple[int, int]]
+) -> tuple[int, int, list[int]] | int:
+    """:func:`run_calls` in a process of its own, for calls that the kernel may not survive.
+
+    Returns the signal that killed it instead where one did: an oops kills who was running.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(writing, marshal.dumps(run_calls(handle, root, cgroup_id, batch)))
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        answer = pipe.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status < 0:
+        return -status
+    error, failed, values = marshal.loads(answer)
+    return error, failed, values
 
 
 def object_enum(handle: int, name: str) -> dict[str, int]:

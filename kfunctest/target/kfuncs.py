@@ -33,6 +33,10 @@ class KfuncMissing(Exception):
     """The kernel lacks the kfunc."""
 
 
+class Killed(Exception):
+    """The kernel killed the process that called a kfunc: it oopsed there."""
+
+
 class Kfuncs:
     """The kfuncs of one running kernel.
 
@@ -74,13 +78,21 @@ class Kfuncs:
 
     def batch(self, memcg: Memcg | None, calls: Sequence[Call]) -> list[int]:
         """Make the calls in order on one memcg, in one run of the program, and return a value for each."""
-        error, failed, values = self._target.call(
-            bpf.run_calls,
-            self._handle,
-            memcg is None,
-            0 if memcg is None else memcg.id,
-            [(self._operations[f"CALL_{call.operation}"], call.index) for call in calls],
-        )
+        return self._values(memcg, calls, self._target.call(bpf.run_calls, *self._request(memcg, calls)))
+
+    def batch_apart(self, memcg: Memcg | None, calls: Sequence[Call]) -> list[int]:
+        """What :meth:`batch` does, in a process of the guest that may be lost. Raises Killed when an oops killed it."""
+        answer = self._target.call(bpf.run_calls_apart, *self._request(memcg, calls))
+        if isinstance(answer, int):
+            raise Killed(f"the process that called {', '.join(map(str, calls))} was killed by signal {answer}")
+        return self._values(memcg, calls, answer)
+
+    def _request(self, memcg: Memcg | None, calls: Sequence[Call]) -> tuple[int, bool, int, list[tuple[int, int]]]:
+        pairs = [(self._operations[f"CALL_{call.operation}"], call.index) for call in calls]
+        return self._handle, memcg is None, 0 if memcg is None else memcg.id, pairs
+
+    def _values(self, memcg: Memcg | None, calls: Sequence[Call], answer: tuple[int, int, list[int]]) -> list[int]:
+        error, failed, values = answer
         name = next(name for name, value in self._errors.items() if value == error)
         if name == "CALL_OK":
             return values
