@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The command behind scripts/bench: what the project's own figures are measured by."""
+"""The quick suite against ``vng -- true`` with the same flags."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import signal
@@ -17,23 +16,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kfunctest import proc
-from kfunctest.errors import InfraError, KfunctestError
+from kfunctest.errors import InfraError
 from kfunctest.guest import agent
-from kfunctest.kernels import spec
 from kfunctest.kernels.model import Kernel
-from kfunctest.target import accelerator
 from kfunctest.target.accelerator import Accelerator
 from kfunctest.target.console import Console
 from kfunctest.target.vm import Shape, boot, command
 
-CHECKOUT = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[2]
 #: The suite that everything which one ordinary VM can check belongs to.
 QUICK = "kfunc and not slow_boot and not soak"
 #: Seconds with KVM that one side of a pair may take.
 SIDE_SECONDS = 120.0
 ROUND_TRIPS = 500
-#: The shell's status for a program that Ctrl-C ended.
-EXIT_INTERRUPTED = 130
 
 
 @dataclass
@@ -120,34 +115,3 @@ def _suite(kernel: Kernel, accel: Accelerator, seconds: float) -> tuple[float, f
         why = f"did not end within {seconds:g} s" if status == -signal.SIGKILL else f"ended with status {status}"
         raise InfraError(f"the quick suite {why}", remedy="mend it first", evidence="\n".join(lines[-15:]))
     return time.monotonic() - start, first
-
-
-def main(argv: list[str]) -> int:
-    """Run the command; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="scripts/bench", description="measure the project's own figures")
-    parser.add_argument("what", choices=["harness"], help="harness: the quick suite against vng -- true, same flags")
-    parser.add_argument("--kernel", default=spec.DEFAULT, metavar="SPEC", help="as in pytest --kernel")
-    parser.add_argument("--pairs", type=int, default=5, metavar="N", help="pairs to take the median of (default: 5)")
-    parser.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto", help="the accelerator")
-    options = parser.parse_args(argv)
-    try:
-        base = Path(os.environ.get("KFUNCTEST_CWD", "."))
-        kernel = spec.resolve(options.kernel, base=base)
-        accel = accelerator.choose(None if options.accel == "auto" else options.accel)
-        _say(f"kernel {kernel.release}, accelerator {accel.name} ({accel.why})")
-        found = harness(kernel, accel, options.pairs, _say)
-        for line in found.report():
-            _say(f"under {accel.name}: {line}")
-    except KfunctestError as error:
-        _say(f"{error.evidence}\n{error}".strip())
-        return error.exit_status
-    return 0 if found.whole else EXIT_INTERRUPTED
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

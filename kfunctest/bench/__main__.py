@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``python -m kfunctest.bench``: one subcommand a figure."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from kfunctest.bench.harness import harness
+from kfunctest.errors import KfunctestError
+from kfunctest.kernels import spec
+from kfunctest.target import accelerator
+
+#: The shell's status for a program that Ctrl-C ended.
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: list[str]) -> int:
+    """Run the command; returns its exit status."""
+    options = _parser().parse_args(argv)
+    try:
+        return 0 if options.run(options) else EXIT_INTERRUPTED
+    except KfunctestError as error:
+        _say(f"{error.evidence}\n{error}".strip())
+        return error.exit_status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="measure the project's own figures")
+    figures = parser.add_subparsers(required=True, metavar="FIGURE")
+    quick = figures.add_parser("harness", help="the quick suite against vng -- true, same flags")
+    quick.add_argument("--kernel", default=spec.DEFAULT, metavar="SPEC", help="as in pytest --kernel")
+    quick.add_argument("--pairs", type=int, default=5, metavar="N", help="pairs to take the median of (default: 5)")
+    quick.set_defaults(run=_harness)
+    for figure in (quick,):
+        figure.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto", help="the accelerator")
+    return parser
+
+
+def _harness(options: argparse.Namespace) -> bool:
+    kernel = spec.resolve(options.kernel, base=_base())
+    accel = _accelerator(options)
+    _say(f"kernel {kernel.release}, accelerator {accel.name} ({accel.why})")
+    found = harness(kernel, accel, options.pairs, _say)
+    for line in found.report():
+        _say(f"under {accel.name}: {line}")
+    return found.whole
+
+
+def _accelerator(options: argparse.Namespace) -> accelerator.Accelerator:
+    return accelerator.choose(None if options.accel == "auto" else options.accel)
+
+
+def _base() -> Path:
+    return Path(os.environ.get("KFUNCTEST_CWD", "."))
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
