@@ -15,7 +15,7 @@ from kfunctest import proc
 from kfunctest.kernels.model import Kernel
 from kfunctest.wait import wait_until
 
-pytestmark = [pytest.mark.kfunc(name="ending"), pytest.mark.slow_boot]
+pytestmark = pytest.mark.vm
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 QEMU_NAME = "virtme-ng"  # what virtme-ng calls its VMs
