@@ -4,7 +4,7 @@
 Under v2 nothing between the program and the array checks the event: the verifier takes an enum for a plain scalar
 (kernel/bpf/verifier.c, check_kfunc_args()), the kfunc hands it on, and memcg_events() takes it for an index
 (mm/memcontrol.c). So these tests make a kernel read out of bounds, and run on request only: ``-m evidence``, on a
-kernel with KASAN, which says whether it did. docs/should-vm-events-validate.md quotes what they saw.
+kernel with KASAN, which says whether it did. docs/evidence.md quotes what they saw.
 """
 
 from __future__ import annotations

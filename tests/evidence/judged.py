@@ -39,9 +39,7 @@ def judge(folder: Path, kernel: str, *words: str, tests: Sequence[str] = ("selft
     report = folder / "junit.xml"
     argv = ["scripts/kfunc", "--kernel", kernel, *words, *tests]
     own = [sys.executable, "-m", "pytest", "-m", "kfunc", "-p", "no:cacheprovider", *argv[1:]]
-    done = proc.run(
-        [*own, f"--junitxml={report}", "--results", folder], seconds=SECONDS, cwd=CHECKOUT, check=False
-    )
+    done = proc.run([*own, f"--junitxml={report}", "--results", folder], seconds=SECONDS, cwd=CHECKOUT, check=False)
     return Judged(" ".join(argv), done.status, done.stdout + done.stderr, tuple(_outcomes(report)))
 
 

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""That the suite tells kernels apart: by what they have, and by which revision of the series they keep.
+
+Each test builds the kernels it names where they are not built yet (kernel-config/kernels.toml), and runs the suite as a
+user would. docs/evidence.md is written from what they leave in results/.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.evidence.differences import DIFFERENCES
+from tests.evidence.judged import CHECKOUT, Judged, judge
+
+pytestmark = pytest.mark.evidence
+
+PASSED, FAILED = 0, 1
+
+#: What keeps which contract.
+V2_KERNEL, V7_KERNEL = "6.12-slim", "7.2-slim"
+
+
+@pytest.fixture
+def folder(request: pytest.FixtureRequest) -> Path:
+    """Where a run's report and consoles are kept, one folder a test."""
+    place = CHECKOUT / "results" / "evidence" / str(request.node.name)
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "junit.xml").unlink(missing_ok=True)
+    return place
+
+
+def test_6_12_without_the_series_has_none_of_the_kfuncs(folder: Path) -> None:
+    """Said at once, from BTF: no test runs, none is skipped."""
+    ended = judge(folder, "6.12-bare")
+    assert ended.status == FAILED, ended
+    assert ended.outcomes == (), ended
+    assert "has none of the memcg BPF kfuncs" in ended.text.splitlines()[-1], ended
+
+
+def test_6_12_with_the_series_keeps_v2(folder: Path) -> None:
+    """kernels.toml declares the contract: v2 is never guessed."""
+    ended = judge(folder, V2_KERNEL)
+    assert "contract: v2 (declared" in ended.text, ended
+    assert_passed(ended)
+
+
+def test_7_2_keeps_v7_0(folder: Path) -> None:
+    """Nothing is declared for it: its BTF says which contract it is judged by."""
+    ended = judge(folder, V7_KERNEL)
+    assert "contract: v7.0 (identified by BTF)" in ended.text, ended
+    assert_passed(ended)
+
+
+def test_6_12_with_the_series_fails_v7_0_where_the_revisions_differ(folder: Path) -> None:
+    ended = judge(folder, V2_KERNEL, "--contract", "v7.0")
+    expected = {test for difference in DIFFERENCES for test in difference.v2_judged_by_v7}
+    assert_fails_exactly(ended, expected)
+
+
+def test_7_2_fails_v2_where_the_revisions_differ(folder: Path) -> None:
+    ended = judge(folder, V7_KERNEL, "--contract", "v2")
+    expected = {test for difference in DIFFERENCES for test in difference.v7_judged_by_v2}
+    assert_fails_exactly(ended, expected)
+
+
+def test_an_unchecked_event_is_an_out_of_bounds_read(folder: Path) -> None:
+    """The review thread's question, put to a kernel with KASAN: should the function validate the event?"""
+    tests = ("selftests/test_unchecked_events.py",)
+    ended = judge(folder, "6.12-debug", "-m", "kfunc and evidence", tests=tests)
+    assert_passed(ended)
+
+
+def assert_passed(ended: Judged) -> None:
+    """Every test passed, or said by name why it is not applicable; and there were tests."""
+    assert ended.status == PASSED, ended
+    assert ended.those("passed"), ended
+    assert not ended.those("failed"), ended
+
+
+def assert_fails_exactly(ended: Judged, expected: set[str]) -> None:
+    """These tests fail and no others: the suite blames what differs, and only that."""
+    assert ended.status == FAILED, ended
+    failed = ended.those("failed")
+    more, fewer = sorted(failed - expected), sorted(expected - failed)
+    assert more == [], f"failed beyond what differs: {more}\n{ended}"
+    assert fewer == [], f"passed although it differs: {fewer}\n{ended}"
