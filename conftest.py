@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from kfunctest.annotations import Expectation
 from kfunctest.contract import Contract
 from kfunctest.kernels.model import Kernel
 from kfunctest.plugin import SESSION
 from kfunctest.plugin.applicable import needs
+from kfunctest.plugin.verdicts import source_of
 from kfunctest.target.bpf import Bpf, Verdict
 from kfunctest.target.kfuncs import Kfuncs
 from kfunctest.target.memcg import Memcg
@@ -85,15 +87,25 @@ def bpf(request: pytest.FixtureRequest, vm: Vm) -> Iterator[Bpf]:
 
 
 @pytest.fixture
-def verdict(request: pytest.FixtureRequest, vm: Vm, program: str) -> Verdict:
+def verdict(request: pytest.FixtureRequest, kernel: Kernel, vm: Vm, program: str, expectation: Expectation) -> Verdict:
     """The verifier's verdict on ``program``, of a test marked ``bpf_programs("source.bpf.c")``.
 
     All programs of the file are judged at once, the first time one of them is asked for in a VM. Not applicable where
-    the kernel lacks what the program attaches to: a tracepoint, a hook; a missing kfunc is a refusal like any other.
+    the kernel lacks what the program attaches to, a tracepoint or a hook, or a kfunc that its ``__needs_kfunc`` names;
+    a missing memcg kfunc is a refusal like any other.
     """
-    found: Verdict = request.config.stash[SESSION].verdict(vm, request.node, program)
+    missing = [name for name in expectation.kfuncs if name not in kernel.facts.bpf_functions]
+    needs(not missing, f"this kernel lacks the kfunc {', '.join(missing)}")
+    found = request.config.stash[SESSION].verdicts(vm).verdict(source_of(request.node), program)
     needs(not found.lacks_target, found.log)
     return found
+
+
+@pytest.fixture
+def expectation(request: pytest.FixtureRequest, vm: Vm, program: str) -> Expectation:
+    """What the annotations of ``program`` expect of a verifier of the kernel's generation."""
+    wanted: Expectation = request.config.stash[SESSION].verdicts(vm).expectation(source_of(request.node), program)
+    return wanted
 
 
 @pytest.fixture

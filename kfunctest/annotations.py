@@ -5,18 +5,27 @@ The tags and their meaning are those of the kernel's tools/testing/selftests/bpf
 between the two trees as it is. Supported are ``__success``, ``__failure``, ``__msg``, ``__not_msg``, ``__retval``,
 ``__log_level``, ``__flag`` and ``__description``. What concerns unprivileged loading is passed over, and any other tag
 is an error, because to pass over it would pass a program that was not judged.
+
+These say what the newest verifier does. What an older one says or decides instead stands beside them, in tags of our
+own that name the last generation of verifiers for which it holds: ``__msg_until("6.12", "...")``.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 from elftools.elf.elffile import ELFFile
 
 from kfunctest.errors import SpecError
 from kfunctest.guest.btf import Btf
+
+#: The verifier's generations, oldest first, each called after the kernel in which its wording was first seen. Which one
+#: a kernel has, its verifier's words about one program tell (selftests/bpf/generation.bpf.c), and not its version: a
+#: distribution may carry the verifier of another kernel.
+GENERATIONS: Final = ("6.12", "7.2", "7.3")
 
 #: enum values of include/uapi/linux/bpf.h, as test_loader.c takes them by name.
 _FLAGS = {
@@ -32,8 +41,13 @@ _FLAGS = {
 _CLASSES = {"[:digit:]": "0-9", "[:xdigit:]": "0-9a-fA-F", "[:alpha:]": "a-zA-Z", "[:alnum:]": "a-zA-Z0-9"} | {
     "[:space:]": r"\s"
 }
-#: ``comment:``, in newer kernels the value of ``__COUNTER__`` to keep the order, and the name with its value.
-_TAG = re.compile(r"comment:(?:(?P<number>\d+):)?(?P<name>test_\w+)(?:=(?P<value>.*))?", re.DOTALL)
+#: ``comment:``, in newer kernels the value of ``__COUNTER__`` to keep the order, and the name with its value; in ours
+#: also the generation.
+_TAG = re.compile(
+    r"comment:(?:(?P<number>\d+):)?(?:kfunctest_until=(?P<until>[^:]*):)?"
+    r"(?P<name>(?:test|kfunctest)_\w+)(?:=(?P<value>.*))?",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +64,7 @@ class Expectation:
     """What must hold when the kernel is asked to load one program. Without ``success`` it must refuse it.
 
     ``retval`` is what a test run must return, None for no test run. ``log_level`` is 0 where none was asked for.
+    ``kfuncs`` names those that the program cannot do without and that have nothing to do with memcgs.
     """
 
     success: bool = True
@@ -58,6 +73,7 @@ class Expectation:
     log_level: int = 0
     flags: int = 0
     description: str = ""
+    kfuncs: tuple[str, ...] = ()
 
     @property
     def wants_log(self) -> int:
@@ -84,25 +100,48 @@ class Expectation:
         return _unwanted(forbidden, log, at, len(log))
 
 
-def expectations(btf: Btf) -> dict[str, Expectation]:
-    """The expectation of each program of an object that has any, by the program's name.
+@dataclass(frozen=True, slots=True)
+class Annotated:
+    """What the annotations of one program expect: of the newest verifier, and of older generations, newest first."""
+
+    newest: Expectation
+    older: tuple[tuple[str, Expectation], ...] = ()
+
+    def at(self, generation: str) -> Expectation:
+        """What a verifier of this generation must do: it is named in the nearest annotation that is not older."""
+        found = self.newest
+        for last, expectation in self.older:
+            if GENERATIONS.index(generation) <= GENERATIONS.index(last):
+                found = expectation
+        return found
+
+
+def generation(probe: Annotated, loaded: bool, log: str) -> str:
+    """Which of GENERATIONS says this of the probe. The newest where none does: its own test then fails."""
+    for name in GENERATIONS:
+        if probe.at(name).mismatch(loaded, log) is None:
+            return name
+    return GENERATIONS[-1]
+
+
+def expectations(btf: Btf) -> dict[str, Annotated]:
+    """The expectations of each program of an object that has any, by the program's name.
 
     Raises SpecError when an annotation is not supported or its value cannot be read.
     """
-    tags: dict[str, list[tuple[int, str, str]]] = {}
+    tags: dict[str, list[_Tag]] = {}
     for text, function, component in btf.decl_tags():
         match = _TAG.fullmatch(text)
         if match and component == -1 and "_unpriv" not in match["name"]:
-            number = int(match["number"] or 0)
-            tags.setdefault(function, []).append((number, match["name"], match["value"] or ""))
+            tag = _Tag(int(match["number"] or 0), match["until"], match["name"], match["value"] or "")
+            tags.setdefault(function, []).append(tag)
     # A stable sort: where there are no numbers, the compiler's own order is all there is.
     return {
-        function: _expectation(function, [tag[1:] for tag in sorted(found, key=lambda tag: tag[0])])
-        for function, found in tags.items()
+        function: _annotated(function, sorted(found, key=lambda tag: tag.number)) for function, found in tags.items()
     }
 
 
-def of_object(path: Path) -> dict[str, Expectation]:
+def of_object(path: Path) -> dict[str, Annotated]:
     """The expectations that the compiled BPF object ``path`` holds. Raises SpecError."""
     with path.open("rb") as file:
         section = ELFFile(file).get_section_by_name(".BTF")
@@ -111,26 +150,53 @@ def of_object(path: Path) -> dict[str, Expectation]:
         return expectations(Btf(section.data()))
 
 
-def _expectation(function: str, tags: list[tuple[str, str]]) -> Expectation:
-    success, messages, retval, log_level, flags, description = True, [], None, 0, 0, ""
-    for name, value in tags:
-        match name:
+@dataclass(frozen=True, slots=True)
+class _Tag:
+    number: int
+    until: str | None
+    name: str
+    value: str
+
+
+def _annotated(function: str, tags: list[_Tag]) -> Annotated:
+    found = newest = _expectation(function, Expectation(), [tag for tag in tags if tag.until is None])
+    older = []
+    for last in reversed(GENERATIONS[:-1]):
+        if own := [tag for tag in tags if tag.until == last]:
+            found = _expectation(function, replace(found, messages=()), own)
+            older.append((last, found))
+    known = (None, *GENERATIONS[:-1])
+    if unknown := [tag.until for tag in tags if tag.until not in known]:
+        raise SpecError(
+            f"{function}: {unknown[0]!r} is no older generation of verifiers",
+            remedy=f"the known ones are {', '.join(GENERATIONS[:-1])}",
+        )
+    return Annotated(newest, tuple(older))
+
+
+def _expectation(function: str, start: Expectation, tags: list[_Tag]) -> Expectation:
+    found = start
+    for tag in tags:
+        match tag.name:
             case "test_expect_failure" | "test_expect_success":
-                success = name == "test_expect_success"
+                found = replace(found, success=tag.name == "test_expect_success")
             case "test_expect_msg" | "test_expect_not_msg":
-                negative = name == "test_expect_not_msg"
-                messages.append(Message(value, _pattern(function, value), negative))
+                negative = tag.name == "test_expect_not_msg"
+                message = Message(tag.value, _pattern(function, tag.value), negative)
+                found = replace(found, messages=(*found.messages, message))
             case "test_retval":
-                retval = _number(function, value)
+                found = replace(found, retval=_number(function, tag.value))
             case "test_log_level":
-                log_level = _number(function, value)
+                found = replace(found, log_level=_number(function, tag.value))
             case "test_prog_flags":
-                flags = _with_flag(function, flags, value)
+                found = replace(found, flags=_with_flag(function, found.flags, tag.value))
             case "test_description":
-                description = value
+                found = replace(found, description=tag.value)
+            case "kfunctest_needs_kfunc":
+                found = replace(found, kfuncs=(*found.kfuncs, tag.value))
             case _:
-                raise SpecError(f"{function}: the annotation {name} is not supported", remedy="take it away")
-    return Expectation(success, tuple(messages), retval, log_level, flags, description)
+                raise SpecError(f"{function}: the annotation {tag.name} is not supported", remedy="take it away")
+    return found
 
 
 def _with_flag(function: str, flags: int, value: str) -> int:

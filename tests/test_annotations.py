@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kfunctest import bpfbuild
-from kfunctest.annotations import Expectation, of_object
+from kfunctest.annotations import GENERATIONS, Annotated, Expectation, generation, of_object
 from kfunctest.errors import SpecError
 
 BPF = Path(__file__).parent.parent / "selftests" / "bpf"
@@ -22,11 +22,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def read(folder: Path, tags: str) -> Expectation:
-    """The expectation of a program with these annotations, through the compiler."""
+def annotated(folder: Path, tags: str) -> Annotated:
+    """What a program with these annotations expects, through the compiler."""
     source = folder / "tagged.bpf.c"
     source.write_text(PROGRAM.format(tags))
     return of_object(bpfbuild.build(source))["program"]
+
+
+def read(folder: Path, tags: str) -> Expectation:
+    """What it expects of the newest verifier."""
+    return annotated(folder, tags).newest
 
 
 def test_program_without_annotations_has_no_expectation(folder: Path) -> None:
@@ -139,11 +144,67 @@ def test_log_of_an_accepted_program_is_asked_for_where_it_is_judged(folder: Path
     assert read(folder, "__success").wants_log == 0
 
 
+def test_older_wording_holds_from_its_generation_down(folder: Path) -> None:
+    assert GENERATIONS == ("6.12", "7.2", "7.3")
+    found = annotated(folder, '__failure __msg("a") __msg("b") __msg_until("6.12", "old") __flag(0x1)')
+    texts = {name: [message.text for message in found.at(name).messages] for name in GENERATIONS}
+    assert texts == {"6.12": ["old"], "7.2": ["a", "b"], "7.3": ["a", "b"]}
+    assert {(found.at(name).success, found.at(name).flags) for name in GENERATIONS} == {(False, 1)}
+    between = annotated(folder, '__failure __msg("new") __not_msg_until("7.2", "not") __msg_until("7.2", "old")')
+    assert (
+        [message.text for message in between.at("6.12").messages]
+        == ["not", "old"]
+        == [message.text for message in between.at("7.2").messages]
+    )
+    assert [message.text for message in between.at("7.3").messages] == ["new"]
+
+
+def test_older_generation_may_decide_otherwise(folder: Path) -> None:
+    found = annotated(
+        folder, '__failure __msg("new") __success_until("7.2") __failure_until("6.12") __msg_until("6.12", "x")'
+    )
+    assert [(found.at(name).success, len(found.at(name).messages)) for name in GENERATIONS] == [
+        (False, 1),
+        (True, 0),
+        (False, 1),
+    ]
+    assert found.at("7.2").mismatch(loaded=False, log="new") is not None
+    assert found.at("7.3").mismatch(loaded=True, log="") is not None
+
+
+@pytest.mark.parametrize("name", ["7.3", "6.13", ""])
+def test_until_takes_the_name_of_an_older_generation(folder: Path, name: str) -> None:
+    with pytest.raises(SpecError, match=f"program: {name!r} is no older generation of verifiers; .*6.12, 7.2"):
+        annotated(folder, f'__msg_until("{name}", "text")')
+
+
+def test_needed_kfuncs_are_named(folder: Path) -> None:
+    found = annotated(folder, '__needs_kfunc(bpf_one) __needs_kfunc(bpf_two) __msg_until("6.12", "x")')
+    assert found.newest.kfuncs == found.at("6.12").kfuncs == ("bpf_one", "bpf_two")
+
+
+def test_generation_is_the_one_whose_wording_is_seen(folder: Path) -> None:
+    """And each wording of the probe is that of one generation only."""
+    probe = of_object(bpfbuild.build(BPF / "generation.bpf.c"))["probe"]
+    for name in GENERATIONS:
+        (message,) = probe.at(name).messages
+        assert generation(probe, False, f"1: call\n{message.text}\n") == name
+        agreeing = [other for other in GENERATIONS if probe.at(other).mismatch(False, message.text) is None]
+        assert agreeing == [name]
+
+
+@pytest.mark.parametrize("loaded, log", [(False, "what nobody ever said"), (True, "")])
+def test_unknown_wording_is_judged_as_the_newest(folder: Path, loaded: bool, log: str) -> None:
+    probe = of_object(bpfbuild.build(BPF / "generation.bpf.c"))["probe"]
+    assert generation(probe, loaded, log) == GENERATIONS[-1]
+
+
 @pytest.mark.parametrize("name, success", [("refused", False), ("refused_license", False), ("accepted", True)])
 def test_programs_of_the_suite_are_annotated(folder: Path, name: str, success: bool) -> None:
     found = of_object(bpfbuild.build(BPF / f"{name}.bpf.c"))
-    assert {expectation.success for expectation in found.values()} == {success}
-    assert all(expectation.messages for expectation in found.values()) is not success
+    assert {program.newest.success for program in found.values()} == {success}
+    every = [program.at(name) for program in found.values() for name in GENERATIONS]
+    assert all(expectation.messages for expectation in every if not expectation.success)
 
 
 def test_object_without_btf(folder: Path) -> None:

@@ -26,7 +26,7 @@ NO_KERNEL = Kernel(
     origin="made by a test",
     resolved=None,
     config=None,
-    facts=Facts(enums=(), kfuncs=frozenset(), memcg=True, btf_size=0),
+    facts=Facts(enums=(), kfuncs=frozenset(), bpf_functions=frozenset(), memcg=True, btf_size=0),
 )
 #: Seconds for a boot, and for everything around it.
 DEADLINE, AROUND = 2.0, 8.0

@@ -15,7 +15,7 @@ from kfunctest.kernels import config, image
 from kfunctest.kernels.model import ENUMS, Facts
 
 #: Part of the cache's key: raise it when what is read, or how it is written, changes.
-_FORMAT: Final = "facts-1"
+_FORMAT: Final = "facts-2"
 
 #: What the names of the kfunc family begin with, so that one that no contract knows is seen too.
 FAMILY: Final = ("bpf_get_root_mem_cgroup", "bpf_get_mem_cgroup", "bpf_put_mem_cgroup", "bpf_mem_cgroup_")
@@ -56,6 +56,7 @@ def read(path: Path) -> Reading:
         facts = Facts(
             enums=tuple((name, tuple((str(k), int(v)) for k, v in members)) for name, members in kept["enums"]),
             kfuncs=frozenset(kept["kfuncs"]),
+            bpf_functions=frozenset(kept["bpf_functions"]),
             memcg=bool(kept["memcg"]),
             btf_size=int(kept["btf_size"]),
         )
@@ -86,6 +87,7 @@ def _read_payload(header: image.Image) -> dict[str, object]:
     return {
         "enums": enums,
         "kfuncs": sorted(name for name in functions if name.startswith(FAMILY)),
+        "bpf_functions": sorted(name for name in functions if name.startswith("bpf_")),
         "memcg": _MEMCG_WITNESS in functions,
         "btf_size": len(raw),
         "config": config.embedded(elf),

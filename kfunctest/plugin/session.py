@@ -16,14 +16,13 @@ from typing import TypeVar
 
 import pytest
 
-import kfunctest.annotations as programs
 from kfunctest import bpfbuild, contract
 from kfunctest.errors import InfraError, KfunctestError
 from kfunctest.kernels import spec
 from kfunctest.kernels.model import Kernel
 from kfunctest.plugin.ending import Ending, Stop, stop
+from kfunctest.plugin.verdicts import Verdicts
 from kfunctest.target import accelerator, machine
-from kfunctest.target.bpf import Ask, Bpf, Verdict
 from kfunctest.target.console import Console
 from kfunctest.target.kfuncs import Kfuncs
 from kfunctest.target.vm import Shape, Vm, boot
@@ -51,7 +50,7 @@ class Session:
         self._running: Vm | None = None
         self._shape: Shape | None = None
         self._kfuncs: Kfuncs | None = None
-        self._verdicts: dict[str, dict[str, Verdict]] = {}
+        self._verdicts: Verdicts | None = None
         self._booted = 0
         self._owned = ExitStack()
 
@@ -149,20 +148,11 @@ class Session:
             self._kfuncs = Kfuncs(machine, self.compiled("kfuncs.bpf.c"))
         return self._kfuncs
 
-    def verdict(self, machine: Vm, item: pytest.Item, program: str) -> Verdict:
-        """The verifier's verdict on a program of the file that the test's ``bpf_programs`` marker names."""
-        marker = item.get_closest_marker("bpf_programs")
-        assert marker, "the verdict fixture is for tests marked bpf_programs"
-        source = str(marker.args[0])
-        if source not in self._verdicts:
-            expected = programs.of_object(self.compiled(source))
-            asked = [
-                Ask(name, wanted.wants_log, wanted.flags, run=wanted.retval is not None)
-                for name, wanted in expected.items()
-            ]
-            with Bpf(machine, self.compiled) as loader:
-                self._verdicts[source] = loader.verdicts(source, asked)
-        return self._verdicts[source][program]
+    def verdicts(self, machine: Vm) -> Verdicts:
+        """What the verifier of the VM that runs says of programs; each is asked for once a boot."""
+        if self._verdicts is None:
+            self._verdicts = Verdicts(machine, self.compiled)
+        return self._verdicts
 
     def compiled(self, source: str) -> Path:
         """The object of ``selftests/bpf/<source>``."""
@@ -170,8 +160,7 @@ class Session:
 
     def close(self) -> None:
         """End the VM that runs, if one does."""
-        self._running = self._kfuncs = None
-        self._verdicts.clear()
+        self._running = self._kfuncs = self._verdicts = None
         self._owned.close()
 
     def _boot(self, kernel: Kernel, shape: Shape) -> Vm:

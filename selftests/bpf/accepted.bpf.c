@@ -102,7 +102,7 @@ int BPF_PROG(tracepoint_argument_without_get, struct mem_cgroup *memcg)
 }
 
 /* A program that cannot sleep runs under RCU as a whole, so get may follow pointers that RCU protects. */
-SEC("?tp_btf/memcg_flush_stats")
+SEC("?tp_btf/task_newtask")
 __success
 int BPF_PROG(get_of_current_without_sleeping)
 {

@@ -15,6 +15,13 @@
  *   __log_level(n)	load with this log level, and so keep the log of an accepted program
  *   __flag(f)		load with this BPF_F_* flag, by name or as a number
  *   __description(t)	a name for reports
+ *
+ * Ours, of which the kernel's selftests know nothing:
+ *
+ *   __msg_until(generation, text), __not_msg_until(generation, text), __success_until(generation),
+ *   __failure_until(generation)
+ *			what older verifiers say or decide instead, up to this generation (kfunctest/annotations.py)
+ *   __needs_kfunc(name)	the program is nothing without this kfunc, which has nothing to do with memcgs
  */
 #ifndef KFUNCTEST_H
 #define KFUNCTEST_H
@@ -31,5 +38,13 @@
 #define __log_level(n)		__test_tag("test_log_level=" #n)
 #define __flag(f)		__test_tag("test_prog_flags=" #f)
 #define __description(text)	__test_tag("test_description=" text)
+
+#define __until_tag(generation, text)		__test_tag("kfunctest_until=" generation ":" text)
+
+#define __success_until(generation)		__until_tag(generation, "test_expect_success")
+#define __failure_until(generation)		__until_tag(generation, "test_expect_failure")
+#define __msg_until(generation, text)		__until_tag(generation, "test_expect_msg=" text)
+#define __not_msg_until(generation, text)	__until_tag(generation, "test_expect_not_msg=" text)
+#define __needs_kfunc(name)			__test_tag("kfunctest_needs_kfunc=" #name)
 
 #endif

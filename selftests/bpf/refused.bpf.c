@@ -54,11 +54,16 @@ extern void bpf_local_irq_restore(unsigned long *flags) __ksym __weak;
 /* 1. Flushing sleeps */
 
 /* A tracepoint may fire anywhere, so its programs cannot sleep. */
-SEC("?tp_btf/memcg_flush_stats")
+SEC("?tp_btf/task_newtask")
 __failure __msg("program must be sleepable to call sleepable kfunc bpf_mem_cgroup_flush_stats")
-int BPF_PROG(flush_from_tracepoint, struct mem_cgroup *memcg)
+int BPF_PROG(flush_from_tracepoint)
 {
-	bpf_mem_cgroup_flush_stats(memcg);
+	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();
+
+	if (memcg) {
+		bpf_mem_cgroup_flush_stats(memcg);
+		bpf_put_mem_cgroup(memcg);
+	}
 	return 0;
 }
 
@@ -101,9 +106,10 @@ static int flush_in_timer(void *map, int *key, struct timed *value)
 	return 0;
 }
 
-/* A timer's callback runs in an interrupt, even when a sleepable program armed the timer. */
+/* A timer's callback runs in an interrupt, even when a sleepable program armed the timer; which was overlooked once. */
 SEC("?syscall")
 __failure __msg("program must be sleepable to call sleepable kfunc bpf_mem_cgroup_flush_stats")
+__success_until("6.12")
 int flush_from_timer(void *ctx)
 {
 	struct timed *timed;
@@ -152,6 +158,7 @@ int flush_with_preemption_off(void *ctx)
 /* ... and with interrupts off. */
 SEC("?syscall")
 __failure __msg("kernel func bpf_mem_cgroup_flush_stats is sleepable within IRQ-disabled region")
+__needs_kfunc(bpf_local_irq_save)
 int flush_with_interrupts_off(void *ctx)
 {
 	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();
@@ -189,13 +196,19 @@ int usage_under_spin_lock(struct __sk_buff *skb)
 
 /* 2. Only a trusted memcg is taken */
 
-/* What is no pointer to a kernel object at all: as 7.2 words it, and as 7.3 does. */
-#define NOT_AN_OBJECT(seen) "R1 {{pointer type STRUCT mem_cgroup must point to scalar, or struct with scalar" \
-	"|is " seen " expected STRUCT mem_cgroup}}"
+#define __null_refused \
+	__failure __msg("Possibly NULL pointer passed to trusted R1") \
+	__msg_until("6.12", "Possibly NULL pointer passed to trusted arg0")
+
+/* What is no pointer to a kernel object at all. */
+#define __refused_as(what) \
+	__failure __msg("R1 is " what " expected STRUCT mem_cgroup") \
+	__msg_until("7.2", "R1 pointer type STRUCT mem_cgroup must point to scalar, or struct with scalar") \
+	__msg_until("6.12", "arg#0 pointer type STRUCT mem_cgroup must point to scalar, or struct with scalar")
 
 /* get_root returns NULL when memory cgroups are disabled at boot. */
 SEC("?syscall")
-__failure __msg("Possibly NULL pointer passed to trusted R1")
+__null_refused
 int usage_of_root_without_null_check(void *ctx)
 {
 	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();
@@ -208,7 +221,7 @@ int usage_of_root_without_null_check(void *ctx)
 
 /* get returns NULL where the memory controller is off, and for a memcg that is gone. */
 SEC("?syscall")
-__failure __msg("Possibly NULL pointer passed to trusted R1")
+__null_refused
 int usage_of_got_without_null_check(__u64 *ctx)
 {
 	struct cgroup *cgroup = bpf_cgroup_from_id(*ctx);
@@ -226,7 +239,7 @@ int usage_of_got_without_null_check(__u64 *ctx)
 
 /* put takes no NULL either: there would be nothing to release. */
 SEC("?syscall")
-__failure __msg("Possibly NULL pointer passed to trusted R1")
+__null_refused
 int put_without_null_check(void *ctx)
 {
 	bpf_put_mem_cgroup(bpf_get_root_mem_cgroup());
@@ -235,7 +248,7 @@ int put_without_null_check(void *ctx)
 
 /* A literal NULL is no way to ask for the root. */
 SEC("?syscall")
-__failure __msg("Possibly NULL pointer passed to trusted R1")
+__null_refused
 int usage_of_literal_null(void *ctx)
 {
 	bpf_mem_cgroup_usage(NULL);
@@ -244,7 +257,7 @@ int usage_of_literal_null(void *ctx)
 
 /* A number is not a memcg, whatever it was cast to. */
 SEC("?syscall")
-__failure __msg(NOT_AN_OBJECT("scalar"))
+__refused_as("scalar")
 int usage_of_scalar(__u64 *ctx)
 {
 	bpf_mem_cgroup_usage((void *)0x1000);
@@ -253,7 +266,7 @@ int usage_of_scalar(__u64 *ctx)
 
 /* The verifier knows what the stack holds, and that it is none of the kernel's objects. */
 SEC("?syscall")
-__failure __msg(NOT_AN_OBJECT("fp"))
+__refused_as("fp")
 int usage_of_stack_buffer(void *ctx)
 {
 	char buffer[64] = {};
@@ -263,7 +276,7 @@ int usage_of_stack_buffer(void *ctx)
 }
 
 /* A pointer that was followed from another object says nothing about how long its target lives. */
-SEC("?tp_btf/memcg_flush_stats")
+SEC("?tp_btf/task_newtask")
 __failure __msg("R1 must be referenced or trusted")
 int BPF_PROG(usage_of_followed_pointer)
 {
@@ -276,6 +289,7 @@ int BPF_PROG(usage_of_followed_pointer)
 /* A cgroup is not a memcg: get translates one to the other. */
 SEC("?syscall")
 __failure __msg("R1 expected pointer to STRUCT mem_cgroup but R1 has a pointer to STRUCT cgroup")
+__msg_until("6.12", "args#0 expected pointer to STRUCT mem_cgroup but R1 has a pointer to STRUCT cgroup")
 int usage_of_cgroup(__u64 *ctx)
 {
 	struct cgroup *cgroup = bpf_cgroup_from_id(*ctx);
@@ -302,10 +316,14 @@ int get_without_rcu(void *ctx)
 
 /* 3. Every get needs one put */
 
+#define __leak_refused \
+	__failure __msg("Unreleased reference id={{[0-9]+}} alloc_insn={{[0-9]+}}") \
+	__msg("BPF_EXIT instruction in main prog would lead to reference leak") \
+	__msg_until("6.12", "Unreleased reference id={{[0-9]+}} alloc_insn={{[0-9]+}}")
+
 /* The root's count is never touched, but the verifier treats it like any other. */
 SEC("?syscall")
-__failure __msg("Unreleased reference id={{[0-9]+}} alloc_insn={{[0-9]+}}")
-__msg("BPF_EXIT instruction in main prog would lead to reference leak")
+__leak_refused
 int root_never_put(void *ctx)
 {
 	bpf_get_root_mem_cgroup();
@@ -314,8 +332,7 @@ int root_never_put(void *ctx)
 
 /* Forgotten on one path only. */
 SEC("?syscall")
-__failure __msg("Unreleased reference id={{[0-9]+}} alloc_insn={{[0-9]+}}")
-__msg("BPF_EXIT instruction in main prog would lead to reference leak")
+__leak_refused
 int not_put_on_error_path(__u64 *ctx)
 {
 	struct cgroup *cgroup = bpf_cgroup_from_id(*ctx);
@@ -358,7 +375,7 @@ int BPF_PROG(put_of_tracepoint_argument, struct mem_cgroup *memcg)
 
 /* put turns every copy of the pointer into a mere number. */
 SEC("?syscall")
-__failure __msg(NOT_AN_OBJECT("scalar"))
+__refused_as("scalar")
 int usage_after_put(void *ctx)
 {
 	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();
