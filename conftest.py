@@ -17,7 +17,7 @@ from kfunctest.plugin import SESSION
 from kfunctest.plugin.applicable import needs
 from kfunctest.plugin.verdicts import source_of
 from kfunctest.target.bpf import Bpf, Verdict
-from kfunctest.target.kfuncs import Kfuncs
+from kfunctest.target.kfuncs import Call, Kfuncs
 from kfunctest.target.memcg import Memcg
 from kfunctest.target.vm import Vm
 
@@ -115,6 +115,15 @@ def consoles(request: pytest.FixtureRequest) -> Path:
     return folder
 
 
+#: Which call of kfuncs.bpf.c takes the members of an enum.
+READ_BY = {
+    "node_stat_item": "PAGE_STATE",
+    "memcg_stat_item": "PAGE_STATE",
+    "vm_event_item": "VM_EVENTS",
+    "memcg_memory_event": "MEMORY_EVENTS",
+}
+
+
 @dataclass(frozen=True)
 class Items:
     """Enumerators of the running kernel: ``items.NR_ANON_MAPPED``, ``items.enum("vm_event_item")``."""
@@ -130,6 +139,13 @@ class Items:
     def enum(self, name: str) -> dict[str, int]:
         """The members of ``enum name``, by name."""
         return self.kernel.facts.enum(name)
+
+    def call(self, name: str) -> Call:
+        """The call that reads an item, by the enum that holds its name: some moved from one to another."""
+        for enum, operation in READ_BY.items():
+            if name in (members := self.enum(enum)):
+                return Call(operation, members[name])
+        raise AttributeError(f"{self.kernel.release} has no {name} in its BTF")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ give the value in the key's output unit (bytes, or a count), so they compare wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Final
 
 #: Keys read through bpf_mem_cgroup_page_state(): members of enum node_stat_item or enum memcg_stat_item. What counts
@@ -106,19 +106,28 @@ MEMORY_EVENTS: Final = {
     "sock_throttled": "MEMCG_SOCK_THROTTLED",
 }
 
+#: What memory.reclaim counts as scanned and as stolen: in newer kernels as a kind of its own, in 6.12 as direct reclaim
+#: (reclaimer_offset(), mm/vmscan.c).
+PROACTIVE: Final = (("PGSCAN_PROACTIVE", "PGSTEAL_PROACTIVE"), ("PGSCAN_DIRECT", "PGSTEAL_DIRECT"))
+
 #: What stood behind a key before the enumerator above did.
 _OLDER: Final = {"vmalloc": "MEMCG_VMALLOC"}
 
 
-def through_page_state(items: Mapping[str, int]) -> dict[str, str]:
+def through_page_state(items: Container[str]) -> dict[str, str]:
     """Keys and enumerators for bpf_mem_cgroup_page_state(); ``items``: node_stat_item and memcg_stat_item, by BTF."""
     return _present(PAGE_STATE, items) | _present(_OLDER, items)
 
 
-def through_vm_events(events: Mapping[str, int]) -> dict[str, str]:
+def through_vm_events(events: Container[str]) -> dict[str, str]:
     """Keys and enumerators for bpf_mem_cgroup_vm_events(); ``events``: vm_event_item, by BTF."""
     return _present(VM_EVENTS, events) | _present(PAGE_STATE, events)
 
 
-def _present(table: Mapping[str, str], enum: Mapping[str, int]) -> dict[str, str]:
+def printed(names: Mapping[str, str], stat: Container[str]) -> dict[str, str]:
+    """Those of the keys in ``names`` that memory.stat has: what it lacks, the kernel's memcgs may not track."""
+    return {key: name for key, name in names.items() if key in stat}
+
+
+def _present(table: Mapping[str, str], enum: Container[str]) -> dict[str, str]:
     return {key: name for key, name in table.items() if name in enum}

@@ -17,8 +17,7 @@ import pytest
 from conftest import Items
 from kfunctest.errors import GuestError
 from kfunctest.measure import FLUSH_BATCH_UPDATES, WORKER_PAGES, Rounds, plenty, surely_flushed
-from kfunctest.plugin.applicable import needs
-from kfunctest.target.bpf import Bpf
+from kfunctest.target.bpf import Bpf, BpfObject
 from kfunctest.target.kfuncs import Call, Kfuncs
 from kfunctest.target.memcg import Memcg
 from kfunctest.target.vm import Vm
@@ -35,12 +34,18 @@ ENOUGH = 2
 FEW_PAGES = 8
 
 
+#: What tells of flushes, and whether it does so of those too that are not needed: a tracepoint, and in kernels without
+#: it the function that does the work.
+OBSERVERS = {"on_flush": True, "on_needed_flush": False}
+
+
 class Flush(NamedTuple):
-    """One firing of the tracepoint: the updates that were pending, and whether the flush was needed and was forced."""
+    """One flush: the updates that were pending and those that were left, how often it was needed and was forced."""
 
     pending: int
-    needed: bool
-    forced: bool
+    left: int
+    needed: int
+    forced: int
 
 
 def test_flush_makes_pending_updates_visible(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
@@ -125,37 +130,48 @@ def test_flush_of_root_brings_up_what_a_child_charged(vm: Vm, memcg: Memcg, kfun
     judge_rounds(vm, memcg, size, lambda: kfuncs.batch(None, [item, Call("FLUSH_STATS"), item])[::2])
 
 
-def test_flush_of_a_memcg_is_one_flush_above_the_threshold(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, bpf: Bpf) -> None:
-    """The kernel's own tracepoint tells of every flush how much was pending and whether that was enough. The first of
-    two in a row has all that was charged before it, the second next to nothing.
+def test_flush_of_a_memcg_is_one_flush_above_the_threshold(vm: Vm, memcg: Memcg, bpf: Bpf) -> None:
+    """The kernel keeps count of what is pending and tells of its flushes. The first of two in a row has all that was
+    charged before it, and leaves nothing; the second has next to nothing, and leaves it.
     """
-    tracer = bpf.open("trace_flush.bpf.c")
-    tracer["watched"] = memcg.id
-    try:
-        tracer.load("on_flush").attach("on_flush")
-    except GuestError as error:
-        needs(error.errno != errno.ESRCH, "this kernel lacks the tracepoint memcg_flush_stats")
-        raise
+    tracer, observer = observed(bpf)
     threshold = FLUSH_BATCH_UPDATES * vm.cpus
-    for done in range(1, ROUNDS + 1):
+    expected = 0
+    for _ in range(ROUNDS):
         memcg.charge_anon(plenty(vm.cpus, vm.page_size))
-        kfuncs.batch(memcg, [Call("FLUSH_STATS"), Call("FLUSH_STATS")])
-        fired, in_map = tracer["fired"], tracer.lookup("flushes", memcg.id)
-        assert fired == in_map == 2 * done, (
-            f"{2 * done} flushes of {memcg.path}: the tracepoint fired {fired!r} times, the map has {in_map!r}"
-        )
-        raw = tracer["last"]
+        assert tracer.run("flush_twice", "flush_args", cgroup_id=memcg.id)["retval"] == 0, f"no memcg of {memcg.path}"
+        raw = tracer["flushed"]
         assert isinstance(raw, bytes)
-        flushes = [Flush._make(fields) for fields in struct.iter_unpack("=qii", raw)]
+        flushes = [Flush._make(fields) for fields in struct.iter_unpack("=qqii", raw)]
         for flush in flushes:
-            assert flush == (flush.pending, flush.pending > threshold, False), (
-                f"a flush of {memcg.path}: expected it to be needed with more than {threshold} updates, and never "
-                f"forced; seen {flush}"
+            need = flush.pending > threshold
+            assert flush[1:] == (0 if need else flush.pending, need, False), (
+                f"a flush of {memcg.path}: expected it to be needed, and to leave nothing, with more than {threshold} "
+                f"updates pending; never to be forced; seen {flush}"
             )
+        expected += len(flushes) if OBSERVERS[observer] else sum(flush.needed for flush in flushes)
+        fired, in_map = tracer["fired"], tracer.lookup("flushes", memcg.id) if expected else 0
+        assert fired == in_map == expected, (
+            f"{expected} flushes of {memcg.path}: {observer} was called {fired!r} times, the map has {in_map!r}"
+        )
         assert not flushes[1].needed, f"the second flush of {memcg.path} in a row: seen {flushes}"
         if flushes[0].needed:
             return
     pytest.fail(f"in all of {ROUNDS} rounds what was charged to {memcg.path} needed no flush", pytrace=False)
+
+
+def observed(bpf: Bpf) -> tuple[BpfObject, str]:
+    """The tracer, with the first of OBSERVERS that this kernel has."""
+    for observer in OBSERVERS:
+        tracer = bpf.open("trace_flush.bpf.c")
+        try:
+            tracer.load(observer, "flush_twice").attach(observer)
+        except GuestError as error:
+            if error.errno != errno.ESRCH:
+                raise
+        else:
+            return tracer, observer
+    pytest.fail("this kernel has neither the tracepoint memcg_flush_stats nor cgroup_rstat_flush()", pytrace=False)
 
 
 def test_flush_from_a_sleepable_iterator(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, bpf: Bpf, items: Items) -> None:

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from kfunctest.guest import cgroup, workers
@@ -59,23 +62,47 @@ def test_get_is_null_where_the_parent_delegates_no_memory_controller(vm: Vm, mem
         kfuncs.usage(bare)
 
 
-def test_get_takes_a_removed_memcg_that_is_still_pinned(vm: Vm, memcg: Memcg, bpf: Bpf) -> None:
-    """A process that exited but was not reaped pins its memcg. Whoever finds it may still look at it, and put it."""
-    finder = bpf.open("dying.bpf.c").load("find")
+@contextmanager
+def removed(vm: Vm, memcg: Memcg) -> Iterator[tuple[str, int]]:
+    """Path and id of a removed child, pinned by a process in it that exited and was not reaped."""
     before = dying(vm, memcg)
     vm.call(cgroup.delegate_memory, memcg.path)
     path = f"{memcg.path}/removed"
     identity = vm.call(cgroup.create, path)
-    alive = finder.run("find", "find_args", cgroup_id=identity)
     zombie = vm.call(workers.spawn, path)
     try:
         vm.call(workers.kill, zombie)
         vm.call(cgroup.remove, path, LEAVE_SECONDS)
-        removed = finder.run("find", "find_args", cgroup_id=identity)
+        yield path, identity
     finally:
         vm.call(workers.end, zombie)
-    for what, seen in {"alive": alive, "removed, with a zombie in it": removed}.items():
-        assert (seen["retval"], seen["found"], seen["got"]) == (0, 1, 1), (
-            f"{path}, {what}: expected to find it once and to get it once, seen {seen}"
-        )
     wait_until_gone(vm, memcg, path, before)
+
+
+def test_get_takes_a_removed_memcg_that_is_still_pinned(vm: Vm, memcg: Memcg, bpf: Bpf) -> None:
+    """Whoever finds it may still look at it, and put it; then it goes away."""
+    finder = bpf.open("dying.bpf.c").load("find")
+    with removed(vm, memcg) as (path, identity):
+        for what, wanted in {f"{memcg.path}, alive": memcg.id, f"{path}, with a zombie in it": identity}.items():
+            seen = finder.run("find", "find_args", cgroup_id=wanted)
+            assert (seen["retval"], seen["found"], seen["got"]) == (0, 1, 1), (
+                f"{what}: expected to find it once and to get it once, seen {seen}"
+            )
+
+
+def test_get_takes_one_reference_and_put_gives_it_back(vm: Vm, memcg: Memcg, bpf: Bpf) -> None:
+    """Counted in a removed memcg: only there all references are in one counter."""
+    finder = bpf.open("dying.bpf.c").load("find")
+    with removed(vm, memcg) as (path, identity):
+        seen = wait_until(
+            lambda: finder.run("find", "find_args", cgroup_id=identity),
+            until=lambda seen: seen["before"] > 0,
+            seconds=5 * vm.accelerator.slowdown,
+            interval=0.1,
+            what=f"the references on {path} to be counted in one place, after a grace period",
+        )
+        counts = (seen["before"], seen["held"], seen["after"])
+        pinned = seen["before"]
+        assert counts == (pinned, pinned + 1, pinned), (
+            f"references on {path} before get, after it, after put: expected one more while it is held, seen {counts}"
+        )

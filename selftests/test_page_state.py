@@ -24,7 +24,7 @@ from kfunctest.measure import (
     slab_held_back,
     surely_flushed,
 )
-from kfunctest.statkeys import SUMS, through_page_state, through_vm_events
+from kfunctest.statkeys import PROACTIVE, SUMS, printed, through_page_state, through_vm_events
 from kfunctest.target.kernel_log import CLEAR_WARN_ONCE, logged
 from kfunctest.target.kfuncs import INT_MAX, INT_MIN, ULONG_MAX, Call, Kfuncs
 from kfunctest.target.memcg import Memcg, MiB
@@ -65,26 +65,23 @@ def test_page_state_agrees_with_memory_stat(vm: Vm, memcg: Memcg, kfuncs: Kfuncs
     """Every key of the table, exactly. Two readings through BPF hold one of the file between them, so that the periodic
     flusher, which may strike at any time, is noticed and not mistaken for a wrong value.
     """
+    keys = memcg.stat().keys()
+    events = through_vm_events(items.enum("vm_event_item"))
+    names = printed(through_page_state(items.enum("node_stat_item") | items.enum("memcg_stat_item")), keys)
+    assert not (unknown := sorted(keys - names.keys() - events.keys() - SUMS.keys())), (
+        f"keys of memory.stat that kfunctest.statkeys lacks: {unknown}"
+    )
+    assert len(names) >= 20, f"only {len(names)} keys of memory.stat can be compared: {sorted(keys)}"
     size = plenty(vm.cpus, vm.page_size)
     memcg.charge_anon(size)
     memcg.charge_shmem(size // 2)
-    held = items.enum("node_stat_item") | items.enum("memcg_stat_item")
-    names = through_page_state(held)
-    reads = [Call("PAGE_STATE", held[name]) for name in names.values()]
-    before = dict(zip(names, kfuncs.flushed(memcg, *reads), strict=True))
+    reads = [items.call(name) for name in names.values()]
+    before = kfuncs.flushed(memcg, *reads)
     stat = memcg.stat()
-    after = dict(zip(names, kfuncs.batch(memcg, reads), strict=True))
-    known = names.keys() | through_vm_events(items.enum("vm_event_item")).keys() | SUMS.keys()
-    assert not (unknown := sorted(stat.keys() - known)), f"keys of memory.stat that kfunctest.statkeys lacks: {unknown}"
-    compared = names.keys() & stat.keys()
-    assert len(compared) >= 20, f"only {len(compared)} keys of memory.stat were compared: {sorted(stat)}"
-    for key in compared:
-        value = Sandwich(before[key], stat[key], after[key])
-        assert value, f"{key} ({names[key]}) of {memcg.path}, memory.stat against page_state, in its unit: {value}"
-    for key in SUMS.keys() & stat.keys():
-        parts = compared.intersection(SUMS[key])
-        value = Sandwich(sum(before[part] for part in parts), stat[key], sum(after[part] for part in parts))
-        assert value, f"{key} of {memcg.path}, memory.stat against the sum of page_state over {sorted(parts)}: {value}"
+    after = kfuncs.batch(memcg, reads)
+    for (key, name), first, second in zip(names.items(), before, after, strict=True):
+        value = Sandwich(first, stat[key], second)
+        assert value, f"{key} ({name}) of {memcg.path}, memory.stat against page_state, in its unit: {value}"
     # The comparison above must not have been one of zeros.
     lag = flush_lag(vm.cpus) * vm.page_size
     for key, least in {"anon": size - lag, "shmem": size // 2 - lag, "pagetables": vm.page_size}.items():
@@ -147,13 +144,14 @@ def test_page_state_of_kernel_memory_is_in_bytes(vm: Vm, memcg: Memcg, kfuncs: K
 def test_page_state_of_reclaim_is_a_count(vm: Vm, kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     """Pages that were scanned, stolen and read again are counted, not measured: the page cache tells how many."""
     size = 1 * MiB
-    names = ("NR_FILE_PAGES", "PGSTEAL_PROACTIVE", "PGSCAN_PROACTIVE", "WORKINGSET_REFAULT_FILE")
+    counters = items.enum("node_stat_item") | items.enum("vm_event_item")
+    scan, steal = next(pair for pair in PROACTIVE if pair[0] in counters)
+    names = ("NR_FILE_PAGES", scan, steal, "WORKINGSET_REFAULT_FILE")
 
     def settled() -> dict[str, int]:
         # Anonymous memory adds to none of the items, but its updates make the flush of all that came before certain.
         memcg.charge_anon(2 * surely_flushed(vm.cpus) * vm.page_size)
-        calls = [Call("PAGE_STATE", getattr(items, name)) for name in names]
-        return dict(zip(names, kfuncs.flushed(memcg, *calls), strict=True))
+        return dict(zip(names, kfuncs.flushed(memcg, *map(items.call, names)), strict=True))
 
     memcg.map_file(kernel.image, size)
     full = settled()
@@ -163,8 +161,8 @@ def test_page_state_of_reclaim_is_a_count(vm: Vm, kernel: Kernel, memcg: Memcg, 
     pages = (full["NR_FILE_PAGES"] - after["NR_FILE_PAGES"]) // vm.page_size
     assert pages * vm.page_size >= size // 2, f"of the page cache of {memcg.path} too little was reclaimed: {after}"
     # Of the worker's own code some pages may be reclaimed too, and read again at once.
-    assert pages <= after["PGSTEAL_PROACTIVE"] <= pages + WORKER_PAGES, f"{memcg.path} lost {pages} pages, seen {after}"
-    assert pages <= after["PGSCAN_PROACTIVE"] <= 100 * pages, f"{memcg.path} lost {pages} pages, seen {after}"
+    assert pages <= after[steal] <= pages + WORKER_PAGES, f"{memcg.path} lost {pages} pages, seen {after}"
+    assert pages <= after[scan] <= 100 * pages, f"{memcg.path} lost {pages} pages, seen {after}"
     # Whether reading a page again is a refault is the kernel's decision: /proc/vmstat tells, past the memcg's counters.
     refaults = vm.call(agent.read_numbers, "/proc/vmstat")["workingset_refault_file"]
     memcg.touch_file()
@@ -173,6 +171,22 @@ def test_page_state_of_reclaim_is_a_count(vm: Vm, kernel: Kernel, memcg: Memcg, 
     assert refaults - WORKER_PAGES <= again["WORKINGSET_REFAULT_FILE"] <= refaults + WORKER_PAGES, (
         f"while {memcg.path} read {pages} reclaimed pages again the system counted {refaults} refaults, seen {again}"
     )
+
+
+@pytest.mark.parametrize("key", SUMS)
+def test_a_sum_of_memory_stat_is_that_of_its_parts(
+    vm: Vm, kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items, key: str
+) -> None:
+    """An oracle for the unit of each part, of whichever enum it is a member: kernels differ in the parts they have."""
+    memcg.map_file(kernel.image, 1 * MiB)
+    memcg.reclaim(1 * MiB)
+    memcg.fork_children(16)
+    memcg.charge_anon(plenty(vm.cpus, vm.page_size))
+    names = through_page_state(items.enum("node_stat_item")) | through_vm_events(items.enum("vm_event_item"))
+    parts = [names[part] for part in SUMS[key] if part in names]
+    value = sandwich(lambda: sum(kfuncs.flushed(memcg, *map(items.call, parts))), lambda: memcg.stat()[key])
+    assert value, f"{key} in memory.stat of {memcg.path}, against the sum of {parts}: {value}"
+    assert value.seen > 0, f"{key} in memory.stat of {memcg.path}: expected more than 0 after reclaim and forks"
 
 
 def test_page_state_of_a_sibling_is_its_own(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
@@ -215,8 +229,7 @@ def test_page_state_of_items_that_memcg_does_not_track(
     vm: Vm, contract: Contract, memcg: Memcg, kfuncs: Kfuncs, items: Items
 ) -> None:
     """As merged: -1, and no warning. As posted: 0, and the first one a warning."""
-    if not contract.untracked_is_minus_one:
-        vm.call(agent.write_text, CLEAR_WARN_ONCE, "1")
+    vm.call(agent.write_text, CLEAR_WARN_ONCE, "1")
     calls = [Call("PAGE_STATE", getattr(items, name)) for name in UNTRACKED]
     seen, log = logged(vm, lambda: kfuncs.batch(memcg, calls))
     found = dict(zip(UNTRACKED, seen, strict=True))
