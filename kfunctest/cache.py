@@ -2,8 +2,9 @@
 """The user's cache: entries appear whole or not at all, and two runs at once share them.
 
 Layout below :func:`root`: ``kernels/``, ``resolved/`` (what "newest" meant), ``apt/``, ``facts/`` (of kernels, and
-whether KVM works), ``bpf/`` (compiled programs), ``agent/`` (what the guest runs), ``locks/``. Any of it may be deleted
-while no run uses it.
+whether KVM works), ``bpf/`` (compiled programs), ``agent/`` (what the guest runs), ``trees/`` (kernel sources in one
+git store, and the folders that kernels are built in), ``built/`` (kernels that were), ``locks/``. Any of it may be
+deleted while no run uses it.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     place = root() / kind / key
     if place.is_dir():
         return place
-    with locked(f"{kind}-{key}"), space_guard():
+    with locked(f"{kind}-{key}"), filling():
         if place.is_dir():
             return place
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -118,15 +119,23 @@ def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
             partial.chmod(0o755)
             make(partial)
             partial.rename(place)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return place
+
+
+@contextmanager
+def filling() -> Iterator[None]:
+    """Say in one line that the disk is full, whoever filled it: we, or a program that we ran."""
+    with space_guard():
+        try:
+            yield
         except NoSpace as error:
             raise no_space() from error
         except InfraError as error:
             if is_full():  # programs do not always say so: tar "wrote only" so much
                 raise no_space() from error
             raise
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    return place
 
 
 def is_full() -> bool:

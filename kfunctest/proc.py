@@ -75,17 +75,18 @@ def run(
     *,
     seconds: float,
     cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
-    stdin: str | None = None,
+    env: Mapping[str, str | None] | None = None,
+    stdin: str | bytes | None = None,
     check: bool = True,
 ) -> Completed:
     """Run a program to its end and return both its outputs as text.
 
-    ``seconds`` is the deadline, after which the whole process group is killed. ``env`` is added to ours.
+    ``seconds`` is the deadline, after which the whole process group is killed. ``env`` is added to ours;
+    None as a value takes a variable away.
     Raises CommandError on a deadline, or on a status other than 0 unless ``check`` is false (OutOfSpace where a full
     disk is the reason given); InfraError when there is no such program.
     """
-    status, out, err = _communicate(argv, seconds, cwd, env, None if stdin is None else stdin.encode())
+    status, out, err = _communicate(argv, seconds, cwd, env, stdin.encode() if isinstance(stdin, str) else stdin)
     done = _completed(argv, status, out, err)
     if check and done.status:
         raise _failed(done)
@@ -106,7 +107,11 @@ def _failed(done: Completed) -> CommandError:
 
 
 def _communicate(
-    argv: Sequence[str | Path], seconds: float, cwd: Path | None, env: Mapping[str, str] | None, stdin: bytes | None
+    argv: Sequence[str | Path],
+    seconds: float,
+    cwd: Path | None,
+    env: Mapping[str, str | None] | None,
+    stdin: bytes | None,
 ) -> tuple[int, bytes, bytes]:
     source = DEVNULL if stdin is None else PIPE
     with spawn(argv, cwd=cwd, env=env, stdin=source, stdout=PIPE, stderr=PIPE, guarded=True) as process:
@@ -124,7 +129,7 @@ def spawn(
     argv: Sequence[str | Path],
     *,
     cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
     stdin: int | None = DEVNULL,
     stdout: int | None = DEVNULL,
     stderr: int | None = DEVNULL,
@@ -157,7 +162,7 @@ def spawn(
 def _started(
     argv: Sequence[str | Path],
     cwd: Path | None,
-    env: Mapping[str, str] | None,
+    env: Mapping[str, str | None] | None,
     files: tuple[int | None, int | None, int | None],
     foreground: bool,
 ) -> Process:
@@ -165,7 +170,7 @@ def _started(
         return subprocess.Popen(
             [str(word) for word in argv],
             cwd=cwd,
-            env={**os.environ, **env} if env else None,
+            env=_environment(env) if env else None,
             stdin=files[0],
             stdout=files[1],
             stderr=files[2],
@@ -175,6 +180,10 @@ def _started(
         raise InfraError(
             f"{missing.filename} is not installed", remedy="scripts/setup installs it or names its package"
         ) from None
+
+
+def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
 
 
 @contextmanager

@@ -32,6 +32,7 @@ FLOORS = {
     "bisect": 6,
     "mutate": 6,
     "bench": 6,
+    "build_kernel": 6,
     "setup": 6,
 }
 #: What runs before there is a virtual environment: nothing but the standard library and the two lowest floors.

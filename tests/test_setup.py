@@ -76,8 +76,8 @@ def test_a_machine_without_os_release_is_unknown(tmp_path: Path) -> None:
 def test_without_apt_the_packages_are_named_and_nothing_is_done(
     here: str | None, remedy: str, checkout: Path, monkeypatch: pytest.MonkeyPatch, commands: list[list[str]]
 ) -> None:
-    monkeypatch.setattr(system, "missing", lambda: (LACKING,))
-    monkeypatch.setattr(needs, "missing", lambda: (LACKING,))
+    monkeypatch.setattr(system, "missing", lambda **_: (LACKING,))
+    monkeypatch.setattr(needs, "missing", lambda **_: (LACKING,))
     monkeypatch.setattr(system, "distribution", lambda: here)
     with pytest.raises(InfraError) as raised:
         command.set_up(checkout)
@@ -90,7 +90,7 @@ def test_without_apt_the_packages_are_named_and_nothing_is_done(
 def test_without_root_and_sudo_the_packages_are_named(
     monkeypatch: pytest.MonkeyPatch, commands: list[list[str]], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(system, "missing", lambda: (LACKING,))
+    monkeypatch.setattr(system, "missing", lambda **_: (LACKING,))
     monkeypatch.setattr(system, "distribution", lambda: "Debian")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(proc, "find", lambda name: tmp_path / name if name == "apt-get" else None)
@@ -103,7 +103,7 @@ def test_apt_is_asked_for_what_is_missing_and_no_more(
     monkeypatch: pytest.MonkeyPatch, commands: list[list[str]], tmp_path: Path
 ) -> None:
     answers = iter([(LACKING, LACKING), ()])
-    monkeypatch.setattr(system, "missing", lambda: next(answers))
+    monkeypatch.setattr(system, "missing", lambda **_: next(answers))
     monkeypatch.setattr(system, "distribution", lambda: "Ubuntu")
     monkeypatch.setattr(system, "root_prefix", lambda: ["as-root"])
     monkeypatch.setattr(proc, "find", lambda name: tmp_path / name)
@@ -114,7 +114,7 @@ def test_apt_is_asked_for_what_is_missing_and_no_more(
 
 
 def test_what_apt_does_not_bring_is_said(monkeypatch: pytest.MonkeyPatch, commands: list[list[str]]) -> None:
-    monkeypatch.setattr(system, "missing", lambda: (LACKING,))
+    monkeypatch.setattr(system, "missing", lambda **_: (LACKING,))
     monkeypatch.setattr(system, "distribution", lambda: "Debian")
     monkeypatch.setattr(system, "root_prefix", list)
     monkeypatch.setattr(proc, "find", Path)
@@ -184,8 +184,8 @@ def test_a_killed_pip_leaves_nothing_that_looks_finished(
 def test_the_second_setup_starts_nothing(
     checkout: Path, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(needs, "missing", tuple)
-    monkeypatch.setattr(system, "missing", tuple)
+    monkeypatch.setattr(needs, "missing", lambda **_: ())
+    monkeypatch.setattr(system, "missing", lambda **_: ())
     assert command.set_up(checkout)
     before = list(commands)
     assert not command.set_up(checkout)
@@ -198,7 +198,7 @@ def test_two_setups_at_once_make_one_environment(
     both_looked = threading.Barrier(2, timeout=20)
     looked = threading.local()
 
-    def missing() -> tuple[Need, ...]:
+    def missing(**_: object) -> tuple[Need, ...]:
         """Both setups find the environment unfinished before either takes the lock."""
         if not hasattr(looked, "done"):
             looked.done = True
@@ -206,7 +206,7 @@ def test_two_setups_at_once_make_one_environment(
         return (LACKING,)
 
     monkeypatch.setattr(needs, "missing", missing)
-    monkeypatch.setattr(system, "missing", tuple)
+    monkeypatch.setattr(system, "missing", lambda **_: ())
     threads = [threading.Thread(target=command.set_up, args=[checkout]) for _ in range(2)]
     for thread in threads:
         thread.start()

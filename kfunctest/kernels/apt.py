@@ -87,7 +87,6 @@ class Archive:
         """Fetch ``packages`` into ``folder``; apt has checked their hashes against the signed lists.
 
         ``what`` is said to the person who waits.
-
         Raises InfraError when one cannot be fetched or is not what the lists say.
         """
         folder.mkdir(parents=True, exist_ok=True)
@@ -187,6 +186,12 @@ def debian_archives(suites: Sequence[str], mirror: str | None, trust: str | None
     return tuple(Archive(mirror.rstrip("/"), suite, trust) for suite in suites)
 
 
+def is_later(version: str, other: str) -> bool:
+    """Whether a version is the higher one by Debian's order, which only dpkg knows."""
+    asked = [proc.need("dpkg"), "--compare-versions", version, "gt", other]
+    return proc.run(asked, seconds=30, check=False).status == 0
+
+
 def _keyring() -> Path:
     for path in KEYRINGS:
         if path.exists():
@@ -280,8 +285,7 @@ def _read_list(path: Path, prefix: str) -> Iterator[Package]:
 
 def _shares(process: proc.Process) -> Iterator[float]:
     """What share of a download is done, from the status lines that apt writes about twice a second."""
-    if process.stdout is None:
-        raise AssertionError("spawned without a pipe")
+    assert process.stdout
     last, moved = -1.0, time.monotonic()
     for line in process.stdout:
         kind, _, rest = line.decode(errors="replace").partition(":")

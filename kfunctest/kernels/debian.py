@@ -158,11 +158,9 @@ def _numbers(release: str) -> tuple[int, ...]:
 
 
 def _newest(found: Sequence[_Candidate]) -> _Candidate:
-    """The highest by Debian's order of versions, which only dpkg knows."""
     best = found[0]
     for candidate in found[1:]:
-        argv = [proc.need("dpkg"), "--compare-versions", candidate.version, "gt", best.version]
-        if proc.run(argv, seconds=30, check=False).status == 0:
+        if apt.is_later(candidate.version, best.version):
             best = candidate
     return best
 

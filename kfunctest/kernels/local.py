@@ -19,6 +19,8 @@ class Place:
     image: Path
     config: Path | None
     origin: str
+    #: The ELF file with debugging information, where there is one.
+    vmlinux: Path | None = None
 
 
 def find(path: Path) -> Place:
@@ -29,9 +31,11 @@ def find(path: Path) -> Place:
     if not path.is_dir():
         return _image(path)
     if (path / _BZIMAGE).exists():
-        return Place(path / _BZIMAGE, _first(path / ".config"), f"build tree {path}")
+        return Place(path / _BZIMAGE, _first(path / ".config"), f"build tree {path}", _first(path / "vmlinux"))
     if (path / "Kconfig").exists() or (path / ".config").exists():
-        raise SpecError(f"the build tree {path} has no {_BZIMAGE}", remedy=f"make -C {path} bzImage")
+        raise SpecError(
+            f"the build tree {path} has no {_BZIMAGE}", remedy=f"make -C {path} bzImage, or scripts/build-kernel {path}"
+        )
     image = _first(path / "vmlinuz", _root(path) / "boot" / f"vmlinuz-{path.name}")
     if image is None:
         raise SpecError(
@@ -62,7 +66,7 @@ def modules(image: Path, release: str) -> Path | None:
 def _image(path: Path) -> Place:
     tree = _tree(path)
     if tree is not None:
-        return Place(path, _first(tree / ".config"), f"build tree {tree}")
+        return Place(path, _first(tree / ".config"), f"build tree {tree}", _first(tree / "vmlinux"))
     release = path.name.partition("vmlinuz-")[2]
     beside = [path.with_name(f"config-{release}")] if release else []
     if path.name == "vmlinuz":

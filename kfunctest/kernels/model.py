@@ -35,6 +35,26 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class Provenance:
+    """What a kernel was built from and by."""
+
+    #: The source in words, and its git tree with all patches applied.
+    source: str
+    tree: str
+    #: Pairs of a patch's stable id (12 digits) and its subject.
+    patches: tuple[tuple[str, str], ...]
+    #: The fragments of kernel-config/ that were added to those of every kernel.
+    flavours: tuple[str, ...]
+    #: A digest of the final configuration.
+    config_digest: str
+    compiler: str
+    linker: str
+    pahole: str
+    #: The contract that kernels.toml declares for it, or None.
+    contract: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Kernel:
     """A kernel that can be booted: where it is, where it came from, and what it says about itself."""
 
@@ -55,11 +75,19 @@ class Kernel:
     #: The options that are set, sorted by name, or None when the configuration is not known.
     config: tuple[tuple[str, str], ...] | None
     facts: Facts
+    #: The name that kernels.toml gives it, where it was asked for by that.
+    name: str | None = None
+    #: The contract that kernels.toml declares for it, or None.
+    contract: str | None = None
+    #: The ELF file with debugging information, where it is at hand: addresses are decoded by it.
+    vmlinux: Path | None = None
+    #: What it was built from, if we built it.
+    provenance: Provenance | None = None
 
     @property
     def id(self) -> str:
         """A short name for test ids. Two images of one release share it; ``image_digest`` tells them apart."""
-        return self.release
+        return self.name or self.release
 
     def option(self, name: str) -> str | None:
         """The value of ``CONFIG_...`` (``y``, ``m``, a number, a string without quotes); None when it is not set.

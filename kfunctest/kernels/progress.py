@@ -13,6 +13,8 @@ from typing import Final, TextIO
 from tqdm import tqdm
 
 _MEGABYTE: Final = 1_000_000
+#: Seconds between two lines about the same work, where there is no terminal.
+_SPARSE_SECONDS: Final = 30.0
 
 
 class Progress:
@@ -41,6 +43,38 @@ class Progress:
         start = time.monotonic()
         yield lambda _done: None
         self.say(f"{what}: done in {time.monotonic() - start:.0f} s")
+
+    @contextmanager
+    def steps(self, what: str, expected: int | None, unit: str) -> Iterator[Callable[[int], None]]:
+        """Show work that is counted in ``unit``; the function given is called with the number done so far.
+
+        ``expected`` is about how many there will be, or None. Without a terminal a line comes every 30 s.
+        """
+        start = time.monotonic()
+        if self._stream.isatty():
+            columns, rows = shutil.get_terminal_size()
+            with tqdm(
+                total=expected, desc=what, unit=f" {unit}", file=self._stream, ncols=columns, nrows=rows, leave=False
+            ) as bar:
+                yield lambda done: void(bar.update(min(done, expected or done) - bar.n))
+        else:
+            yield _Sparse(self.say, what, expected, unit)
+        self.say(f"{what}: done in {time.monotonic() - start:.0f} s")
+
+
+class _Sparse:
+    """A line now and then: where the work stands."""
+
+    def __init__(self, say: Callable[[str], None], what: str, expected: int | None, unit: str) -> None:
+        self._say, self._what, self._unit = say, what, unit
+        self._of = f" of about {expected}" if expected else ""
+        self._said = time.monotonic()
+        say(f"{what} ...")
+
+    def __call__(self, done: int) -> None:
+        if time.monotonic() - self._said >= _SPARSE_SECONDS:
+            self._said = time.monotonic()
+            self._say(f"{self._what}: {done}{self._of} {self._unit}")
 
 
 def void(_result: object) -> None:

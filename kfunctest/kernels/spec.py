@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from kfunctest.errors import SpecError
-from kfunctest.kernels import config, debian, facts, local
-from kfunctest.kernels.model import Kernel
+from kfunctest.kernels import build, config, debian, facts, local, named, patches, source
+from kfunctest.kernels.build import Recipe
+from kfunctest.kernels.model import Kernel, Provenance
+from kfunctest.kernels.named import Named
 from kfunctest.kernels.progress import Progress
 
 #: The spec that is taken when none is given.
@@ -16,41 +19,83 @@ DEFAULT: Final = "debian"
 
 #: What is understood, for messages.
 FORMS: Final = (
-    "debian, debian:SERIES like debian:7.2, or the path of an image, of a folder like /lib/modules/RELEASE, "
-    "or of a build tree"
+    "debian, debian:SERIES like debian:7.2, a name of kernel-config/kernels.toml, or the path of an image, "
+    "of a folder like /lib/modules/RELEASE, or of a build tree"
 )
 
 
 def resolve(
     spec: str, *, mirror: str | None = None, update: bool = False, progress: Progress | None = None, base: Path = Path()
 ) -> Kernel:
-    """The kernel that ``spec`` means, ready to boot, fetched where it is not here yet.
+    """The kernel that ``spec`` means, ready to boot, fetched or built where it is not here yet.
 
     ``mirror`` is the Debian mirror to use in place of the machine's own; ``update`` asks it anew what is newest;
-    a relative path starts at ``base``.
+    a relative path starts at ``base``. A name goes before a file of that name; ``./NAME`` is the file.
     Raises SpecError when there is no such kernel or it cannot be judged, InfraError when this machine cannot get it.
     """
+    ask = _Ask(mirror, update, progress or Progress())
     if spec.partition(":")[0] == "debian":
-        return _from_debian(spec, debian.fetch(spec, mirror=mirror, update=update, progress=progress or Progress()))
-    if "/" in spec or spec in (".", "..") or (base / spec).exists():
-        return _from_path(spec, base / Path(spec).expanduser())
-    raise SpecError(f"there is no kernel {spec!r}", remedy=f"write {FORMS}")
+        return _from_debian(spec, ask)
+    path = "/" in spec or spec in (".", "..")
+    if not path and (entry := named.find(spec)):
+        return _from_name(entry, ask)
+    if path or (base / spec).exists():
+        return _from_path(spec, (base / Path(spec).expanduser()).absolute())
+    names = ", ".join(named.load())
+    raise SpecError(f"there is no kernel {spec!r}", remedy=f"write {FORMS}; the names are {names}")
 
 
-def _from_debian(spec: str, fetched: debian.Fetched) -> Kernel:
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    mirror: str | None
+    update: bool
+    progress: Progress
+
+
+def recipe(
+    entry: Named, *, mirror: str | None = None, update: bool = False, progress: Progress | None = None
+) -> Recipe:
+    """What the entry of kernels.toml is built from. Raises SpecError where it is a ready-made package."""
+    if entry.source is None:
+        raise SpecError(
+            f"{entry.name} is the package {entry.package}, not built from source",
+            remedy=f"scripts/kfunc --kernel {entry.name}",
+        )
+    found = source.resolve(entry.source, base=entry.base, mirror=mirror, update=update, progress=progress)
+    return Recipe(found, patches.read(entry.patches), entry.flavours, entry.contract)
+
+
+def _from_debian(spec: str, ask: _Ask) -> Kernel:
+    fetched = debian.fetch(spec, mirror=ask.mirror, update=ask.update, progress=ask.progress)
     folder = fetched.modules
     return _kernel(spec, local.Place(folder / "vmlinuz", folder / "config", fetched.origin), fetched.resolved)
 
 
+def _from_name(entry: Named, ask: _Ask) -> Kernel:
+    if entry.package is not None:
+        got = resolve(entry.package, mirror=ask.mirror, update=ask.update, progress=ask.progress, base=entry.base)
+        return replace(got, spec=entry.name, name=entry.name, contract=entry.contract)
+    made = build.build(recipe(entry, mirror=ask.mirror, update=ask.update, progress=ask.progress), ask.progress)
+    return replace(_from_built(entry.name, made.folder, made.provenance), name=entry.name)
+
+
 def _from_path(spec: str, path: Path) -> Kernel:
-    return _kernel(spec, local.find(path), None)
+    folder = path.parent if path.name == build.IMAGE else path
+    provenance = build.read_provenance(folder)
+    return _from_built(spec, folder, provenance) if provenance else _kernel(spec, local.find(path), None)
 
 
-def _kernel(spec: str, place: local.Place, resolved: str | None) -> Kernel:
+def _from_built(spec: str, folder: Path, provenance: Provenance) -> Kernel:
+    place = local.Place(folder / build.IMAGE, folder / build.CONFIG, provenance.source, folder / build.VMLINUX)
+    kernel = _kernel(spec, place, None, modular=False)
+    return replace(kernel, contract=provenance.contract, provenance=provenance)
+
+
+def _kernel(spec: str, place: local.Place, resolved: str | None, *, modular: bool = True) -> Kernel:
     reading = facts.read(place.image)
     text = place.config.read_text(errors="replace") if place.config else reading.config
     options = config.parse(text) if text is not None else None
-    modules = local.modules(place.image, reading.release)
+    modules = local.modules(place.image, reading.release) if modular else None
     config.require(reading.release, options, reading.facts, modules)
     return Kernel(
         spec=spec,
@@ -62,4 +107,5 @@ def _kernel(spec: str, place: local.Place, resolved: str | None) -> Kernel:
         resolved=resolved,
         config=options,
         facts=reading.facts,
+        vmlinux=place.vmlinux,
     )

@@ -21,7 +21,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         metavar="SPEC",
         help="the kernel to judge (repeatable): debian (default: the Debian archive's newest that has the kfuncs), "
-        "debian:SERIES, or the path of an image, of an installed modules folder, or of a build tree",
+        "debian:SERIES, a name of kernel-config/kernels.toml (built where it is not yet), or the path of an image, of "
+        "an installed modules folder, or of a build tree",
     )
     group.addoption(
         "--contract", metavar="NAME", help="judge by this revision's contract: v2 or v7.0 (default: by BTF)"

@@ -20,6 +20,7 @@ from kfunctest import bpfbuild, contract
 from kfunctest.errors import InfraError, KfunctestError
 from kfunctest.kernels import spec
 from kfunctest.kernels.model import Kernel
+from kfunctest.plugin import header
 from kfunctest.plugin.ending import Ending, Stop, stop
 from kfunctest.plugin.verdicts import Verdicts
 from kfunctest.target import accelerator, machine
@@ -123,7 +124,7 @@ class Session:
 
     def contract(self, kernel: Kernel) -> contract.Contract | None:
         """The declared contract, else the one that the kernel's BTF names; None when the kfuncs are absent."""
-        declared = self._config.getoption("contract")
+        declared = self._config.getoption("contract") or kernel.contract
         named = self._or_exit(lambda: contract.by_name(declared)) if declared else None
         return named if named and kernel.facts.kfuncs else contract.identify(kernel.facts.kfuncs)
 
@@ -203,13 +204,9 @@ class Session:
         return [*self._header, f"consoles: {run}"] if self._header and run.is_dir() else self._header
 
     def _make_header(self) -> list[str]:
-        lines = []
+        lines: list[str] = []
         for kernel in self.kernels:
-            judged = self.contract(kernel)
-            how = "declared" if self._config.getoption("contract") else "identified by BTF"
-            lines.append(f"kernel: {kernel.release} ({kernel.origin})")
-            lines.append(f"image: {kernel.image}")
-            lines.append(f"contract: {judged.name} ({how})" if judged else "contract: none, the kfuncs are absent")
+            lines += header.of_kernel(kernel, self.contract(kernel), self._config.getoption("contract"))
         lines.append(f"accelerator: {self.accelerator.name} ({self.accelerator.why})")
         lines.append(f"versions: {self._or_exit(machine.versions)}")
         return lines

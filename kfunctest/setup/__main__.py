@@ -11,18 +11,18 @@ from pathlib import Path
 
 from kfunctest import cache
 from kfunctest.errors import KfunctestError
-from kfunctest.setup import needs, system, venv
+from kfunctest.setup import judged, needs, system, venv
 from kfunctest.setup.watch import say
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-def set_up(checkout: Path) -> bool:
+def set_up(checkout: Path, *, build: bool = False) -> bool:
     """Bring the machine and ``.venv`` up to what is wanted. Returns whether there was anything to do."""
-    if not needs.missing() and venv.is_complete(checkout):
+    if not needs.missing(build=build) and venv.is_complete(checkout):
         return False
     with cache.locked(f"setup-{cache.digest(str(checkout))}"):
-        system.install_missing()
+        system.install_missing(build=build)
         if not venv.is_complete(checkout):
             venv.make(checkout)
     return True
@@ -34,11 +34,20 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--quiet", action="store_true", help="say nothing when there is nothing to do")
     parser.add_argument("--update", action="store_true", help="look for a newer default kernel")
     parser.add_argument("--debian-mirror", metavar="URL", help="with --update: the mirror that runs are told to use")
+    parser.add_argument("--build", action="store_true", help="install what kernels are built with, too")
+    parser.add_argument(
+        "--judging",
+        nargs=argparse.REMAINDER,
+        default=[],
+        metavar="ARGUMENT",
+        help="pytest's arguments: --build, if they name a kernel that is built from source",
+    )
     options = parser.parse_args(argv)
+    build = options.build or judged.is_built(options.judging, CHECKOUT)
     # What we started is ended before we are.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        changed = set_up(CHECKOUT)
+        changed = set_up(CHECKOUT, build=build)
     except KfunctestError as error:
         say(str(error))
         return error.exit_status

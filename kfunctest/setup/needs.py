@@ -139,6 +139,39 @@ NEEDS = (
 )
 
 
-def missing() -> tuple[Need, ...]:
-    """The needs that this machine does not meet. Looks at files only; takes milliseconds."""
-    return tuple(need for need in NEEDS if not need.present())
+#: What kernels are built with, beyond NEEDS.
+BUILD_NEEDS = (
+    Need("git", "holds the sources of kernels", tool("git"), ("git",) * 4),
+    Need("make", "builds kernels", tool("make"), ("make",) * 4),
+    Need("gcc", "compiles them", tool("gcc"), ("gcc",) * 4),
+    Need("ld", "links them", tool("ld"), ("binutils",) * 4),
+    Need(
+        "the C library's headers",
+        "tools of their build are compiled",
+        header("stdio.h"),
+        (*("libc6-dev",) * 2, "glibc-devel", "glibc"),
+    ),
+    Need("flex", "builds their configurator", tool("flex"), ("flex",) * 4),
+    Need("bison", "builds their configurator", tool("bison"), ("bison",) * 4),
+    Need("bc", "their build computes with it", tool("bc"), ("bc",) * 4),
+    Need("perl", "their build has scripts in it", tool("perl"), ("perl",) * 4),
+    Need(
+        "libelf.h",
+        "objtool and resolve_btfids include it",
+        header("libelf.h"),
+        ("libelf-dev", "libelf-dev", "elfutils-libelf-devel", "libelf"),
+    ),
+    Need(
+        "zlib.h",
+        "resolve_btfids includes it",
+        header("zlib.h"),
+        ("zlib1g-dev", "zlib1g-dev", "zlib-ng-compat-devel", "zlib"),
+    ),
+    Need("pahole", "makes their BTF", tool("pahole"), ("pahole", "pahole", "dwarves", "pahole")),
+    Need("xz", "unpacks Debian's sources", tool("xz"), ("xz-utils", "xz-utils", "xz", "xz")),
+)
+
+
+def missing(*, build: bool = False) -> tuple[Need, ...]:
+    """The needs that this machine does not meet, with those of a ``build``. Looks at files only; takes milliseconds."""
+    return tuple(need for need in (*NEEDS, *(BUILD_NEEDS if build else ())) if not need.present())

@@ -33,9 +33,9 @@ def distribution(os_release: Path = Path("/etc/os-release")) -> str | None:
     return next((known[name] for name in names if name in known), None)
 
 
-def install_missing() -> None:
+def install_missing(*, build: bool = False) -> None:
     """Install what is missing. Raises InfraError with a table where we may not or where apt failed."""
-    needs = missing()
+    needs = missing(build=build)
     if not needs:
         return
     here = distribution()
@@ -45,7 +45,7 @@ def install_missing() -> None:
     if become_root is None:
         raise refusal(needs, here, "this needs root, and sudo is not available or wants a password")
     _apt_install(become_root, sorted({need.package(here) for need in needs}))
-    left = missing()
+    left = missing(build=build)
     if left:
         raise refusal(left, here, "apt-get installed the packages, and these are still missing")
 

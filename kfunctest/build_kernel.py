@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The command behind scripts/build-kernel: builds a kernel from source, and prints the line that judges it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from kfunctest.errors import KfunctestError
+from kfunctest.kernels import build, named, patches, source, spec
+from kfunctest.kernels.build import Recipe
+from kfunctest.kernels.progress import Progress
+
+#: The shell's status for a program that Ctrl-C ended.
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: list[str]) -> int:
+    """Run the command; returns its exit status."""
+    options = _parser().parse_args(argv)
+    # What we started is ended before we are.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        judge = _build(options, Progress())
+    except KfunctestError as error:
+        evidence = f"{error.evidence.rstrip()}\n" if error.evidence else ""
+        sys.stderr.write(f"{evidence}build-kernel: {error}\n")
+        return error.exit_status
+    except KeyboardInterrupt:
+        sys.stderr.write("build-kernel: interrupted; the next run goes on from what is built\n")
+        return EXIT_INTERRUPTED
+    sys.stdout.write(f"{shlex.join(['scripts/kfunc', '--kernel', judge])}\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/build-kernel", description="build a kernel for the suite, slim and reproducibly, and cache it"
+    )
+    parser.add_argument(
+        "source", metavar="SOURCE", help=f"{source.FORMS}; or a NAME of kernel-config/kernels.toml that has a source"
+    )
+    parser.add_argument(
+        "--patch",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="apply a file, a folder's *.patch, or a mailbox (repeatable, in order)",
+    )
+    parser.add_argument(
+        "--flavour",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"add a fragment of kernel-config (repeatable): {', '.join(build.flavour_names())}",
+    )
+    parser.add_argument("--contract", metavar="NAME", help="declare what it is judged by (default: by its BTF)")
+    parser.add_argument("--debian-mirror", metavar="URL", help="the archive to fetch a source from")
+    return parser
+
+
+def _build(options: argparse.Namespace, progress: Progress) -> str:
+    """Build what the options ask for; returns the spec that ``--kernel`` takes for it."""
+    base = Path(os.environ.get("KFUNCTEST_CWD", ""))
+    entry = None if "/" in options.source else named.find(options.source)
+    if entry:
+        recipe = spec.recipe(entry, mirror=options.debian_mirror, progress=progress)
+    else:
+        recipe = Recipe(source.resolve(options.source, base=base, mirror=options.debian_mirror, progress=progress))
+    more = patches.read([base / Path(path).expanduser() for path in options.patch])
+    changed = replace(
+        recipe,
+        patches=recipe.patches + more,
+        flavours=tuple(dict.fromkeys((*recipe.flavours, *options.flavour))),
+        contract=options.contract or recipe.contract,
+    )
+    built = build.build(changed, progress)
+    return entry.name if entry and changed == recipe else str(built.folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

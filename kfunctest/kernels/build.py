@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""From a source, patches and flavours to a kernel in the cache, built where it is not there yet."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from kfunctest import cache
+from kfunctest.kernels import fragments, make, patches, slot, toolchain
+from kfunctest.kernels.model import Provenance
+from kfunctest.kernels.patches import Patch
+from kfunctest.kernels.progress import Progress
+from kfunctest.kernels.source import Source
+
+#: Part of every key: raise it when the same content comes out as another kernel.
+_FORMAT: Final = "built-1"
+#: The files of an entry of ``built/``.
+IMAGE, VMLINUX, CONFIG, LOG, PROVENANCE = "vmlinuz", "vmlinux", "config", "build.log", "provenance.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a kernel is made of. ``contract`` is what it is declared to keep, or None."""
+
+    source: Source
+    patches: tuple[Patch, ...] = ()
+    flavours: tuple[str, ...] = ()
+    contract: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A kernel in the cache; ``key`` is the name of its folder below ``built/``."""
+
+    key: str
+    provenance: Provenance
+
+    @property
+    def folder(self) -> Path:
+        """What ``--kernel`` takes: image, vmlinux, configuration, log and provenance."""
+        return cache.root() / "built" / self.key
+
+
+def build(recipe: Recipe, progress: Progress) -> Built:
+    """The kernel that ``recipe`` makes, from the cache where it was made before.
+
+    Raises SpecError when a patch does not apply, an option is lost or the source does not compile; InfraError when
+    this machine cannot build it.
+    """
+    tools = toolchain.find(recipe.source)
+    wanted = fragments.load(recipe.flavours, recipe.source.release)
+    tree = patches.apply(recipe.source.store, recipe.source.tree, recipe.patches)
+    text = fragments.text(wanted)
+    record = _record(recipe, tree, text, tools)
+    if known := _recorded(recipe, record, tree, tools):
+        return known
+    with slot.opened(recipe.source.lineage, sorted(recipe.flavours)) as place:
+        if known := _recorded(recipe, record, tree, tools):  # by whom we waited for
+            return known
+        place.check_out(recipe.source.store, tree)
+        config = make.configure(place, tools, text, recipe.flavours)
+        fragments.check(wanted, config, place.src)
+        key = cache.digest(_FORMAT, tree, config, *tools.words, recipe.contract or "")
+        built = Built(key, _provenance(recipe, tree, cache.digest(config), tools))
+        if not built.folder.is_dir():
+            image = make.build(place, tools, recipe.flavours, _title(recipe), progress)
+            cache.entry("built", key, lambda folder: _keep(folder, image, place, built.provenance))
+    _write(record, {"key": key, "config_digest": built.provenance.config_digest})
+    return built
+
+
+def read_provenance(folder: Path) -> Provenance | None:
+    """The provenance of an entry of ``built/``; None where ``folder`` is none."""
+    try:
+        kept = json.loads((folder / PROVENANCE).read_text())
+        kept["patches"] = tuple((str(id_), str(subject)) for id_, subject in kept["patches"])
+        kept["flavours"] = tuple(kept["flavours"])
+        return Provenance(**kept)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _title(recipe: Recipe) -> str:
+    major, minor = recipe.source.release
+    return "-".join([f"{major}.{minor}", *(sorted(recipe.flavours) or ["slim"])])
+
+
+def _record(recipe: Recipe, tree: str, text: str, tools: toolchain.Toolchain) -> Path:
+    """Where it is written which kernel comes of this: a hit needs neither a checkout nor a configuration."""
+    parts = (tree, text, "/".join(sorted(recipe.flavours)), *tools.words, recipe.contract or "")
+    return cache.root() / "resolved" / f"build-{cache.digest(_FORMAT, *parts)}.json"
+
+
+def _recorded(recipe: Recipe, record: Path, tree: str, tools: toolchain.Toolchain) -> Built | None:
+    try:
+        kept = json.loads(record.read_text())
+        built = Built(str(kept["key"]), _provenance(recipe, tree, str(kept["config_digest"]), tools))
+    except (OSError, ValueError, KeyError):
+        return None
+    return built if built.folder.is_dir() else None
+
+
+def _provenance(recipe: Recipe, tree: str, config_digest: str, tools: toolchain.Toolchain) -> Provenance:
+    return Provenance(
+        source=recipe.source.words,
+        tree=tree,
+        patches=tuple((patch.id, patch.subject) for patch in recipe.patches),
+        flavours=tuple(sorted(recipe.flavours)),
+        config_digest=config_digest,
+        compiler=tools.compiler,
+        linker=tools.linker,
+        pahole=tools.pahole,
+        contract=recipe.contract,
+    )
+
+
+def _keep(folder: Path, image: Path, place: slot.Slot, provenance: Provenance) -> None:
+    shutil.copyfile(image, folder / IMAGE)
+    shutil.copyfile(place.obj / "vmlinux", folder / VMLINUX)
+    shutil.copyfile(place.obj / ".config", folder / CONFIG)
+    shutil.copyfile(place.log, folder / LOG)
+    (folder / PROVENANCE).write_text(json.dumps(asdict(provenance), indent=1))
+
+
+def _write(record: Path, content: dict[str, str]) -> None:
+    with cache.space_guard():
+        record.parent.mkdir(parents=True, exist_ok=True)
+        partial = record.with_suffix(f".partial-{os.getpid()}")
+        partial.write_text(json.dumps(content))
+        partial.replace(record)
+
+
+def flavour_names() -> Sequence[str]:
+    """The flavours there are."""
+    return fragments.names()

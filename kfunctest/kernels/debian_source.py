@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Kernel sources of the Debian archive: the linux-source packages, each imported once into the git store."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Final
+
+from kfunctest import cache, proc
+from kfunctest.errors import InfraError, SpecError
+from kfunctest.kernels import apt, tarimport
+from kfunctest.kernels.debian import DEFAULT_SUITES, SERIES_SUITES
+from kfunctest.kernels.gitstore import Store
+from kfunctest.kernels.progress import Progress
+
+_NAME: Final = re.compile(r"linux-source-(\d+)\.(\d+)")
+#: Part of the record's key: raise it when a source comes out as another tree.
+_FORMAT: Final = "source-1"
+#: A release of Linux has so many files, give or take some thousand: for a bar that moves.
+_FILES: Final = 95_000
+#: What the store grows by, and what a package takes meanwhile, in bytes.
+_NEEDED: Final = 800 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A linux-source package in the store. ``resolved`` is YYYY-MM-DD, ``tree`` a git tree."""
+
+    package: str
+    version: str
+    suite: str
+    resolved: str
+    tree: str
+
+    @property
+    def words(self) -> str:
+        """Its provenance in words."""
+        return f"{self.package} {self.version}, Debian {self.suite}, resolved {self.resolved}"
+
+
+def fetch(spec: str, *, mirror: str | None, update: bool, progress: Progress, trust: str | None = None) -> Imported:
+    """The source that ``debian`` or ``debian:SERIES`` means, imported where it was not before.
+
+    ``update`` resolves it anew. ``trust`` is for archives that are not signed by Debian, as host tests make them.
+    Raises SpecError when there is no such source, InfraError when it cannot be fetched.
+    """
+    series = _series(spec)
+    record = _record(spec, mirror)
+    if not update and (known := _recorded(record)):
+        return known
+    with cache.locked(f"resolve-{record.stem}"), cache.filling():
+        if not update and (known := _recorded(record)):
+            return known
+        archive, package = _resolve(spec, series, mirror, trust, progress)
+        tree = _imported(archive, package, progress)
+        today = datetime.datetime.now(datetime.UTC).date().isoformat()
+        found = Imported(package.name, package.version, archive.suite, today, tree)
+        record.parent.mkdir(parents=True, exist_ok=True)
+        partial = record.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(found), indent=1))
+        partial.replace(record)
+        return found
+
+
+def is_resolved(spec: str, mirror: str | None = None) -> bool:
+    """Whether ``spec`` was resolved on this machine before."""
+    return _recorded(_record(spec, mirror)) is not None
+
+
+def _record(spec: str, mirror: str | None) -> Path:
+    return cache.root() / "resolved" / f"{cache.digest(_FORMAT, spec, mirror or '')}.json"
+
+
+def _series(spec: str) -> str | None:
+    series = spec.partition(":")[2] if ":" in spec else None
+    if series is not None and not re.fullmatch(r"\d+\.\d+", series):
+        raise SpecError(f"there is no Debian source {spec!r}", remedy="write debian:7.2")
+    return series
+
+
+def _recorded(record: Path) -> Imported | None:
+    try:
+        found = Imported(**json.loads(record.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return found if Store().has(found.tree) else None
+
+
+def _resolve(
+    spec: str, series: str | None, mirror: str | None, trust: str | None, progress: Progress
+) -> tuple[apt.Archive, apt.Package]:
+    best: tuple[apt.Archive, apt.Package] | None = None
+    seen: set[tuple[int, int]] = set()
+    absent: apt.NoSuchSuite | apt.StaleSuite | None = None
+    for archive in apt.debian_archives(DEFAULT_SUITES if series is None else SERIES_SUITES, mirror, trust):
+        try:
+            archive.update(progress)
+        except (apt.NoSuchSuite, apt.StaleSuite) as error:
+            absent = absent if isinstance(absent, apt.StaleSuite) else error
+            continue
+        for package in archive.packages("linux-source-"):
+            if match := _NAME.fullmatch(package.name):
+                seen.add((int(match[1]), int(match[2])))
+                fits = series is None or package.name == f"linux-source-{series}"
+                if fits and (best is None or apt.is_later(package.version, best[1].version)):
+                    best = archive, package
+    if best is not None:
+        return best
+    if absent is not None and not seen:
+        raise absent
+    listed = ", ".join(f"debian:{major}.{minor}" for major, minor in sorted(seen)) or "none"
+    raise SpecError(f"the Debian archive has no kernel source {spec!r}", remedy=f"it has {listed}")
+
+
+def _imported(archive: apt.Archive, package: apt.Package, progress: Progress) -> str:
+    """The tree of ``package``; downloaded and imported where the store lacks it."""
+    store = Store()
+    store.make()
+    ref = f"refs/heads/{package.name}-{package.sha256[:16]}"
+    done = store.git("rev-parse", "--quiet", "--verify", f"{ref}^{{tree}}", check=False)
+    if done.status == 0:
+        return done.stdout.strip()
+    with cache.locked("import"), _scratch(store.folder.parent / "import") as folder:
+        _check_space(folder, package)
+        (deb,) = archive.download([package], folder, f"{package.name} {package.version}", progress)
+        _fast_import(store, deb, ref, package.name, progress)
+    return store.git("rev-parse", "--verify", f"{ref}^{{tree}}").stdout.strip()
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """An empty folder, removed at the end; whoever calls holds the lock, so what is there is a killed run's."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for torn in Store().folder.glob("objects/pack/tmp_*"):
+        torn.unlink(missing_ok=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_space(folder: Path, package: apt.Package) -> None:
+    needed = package.size + _NEEDED
+    free = shutil.disk_usage(folder).free
+    if free < needed and package.size > 1 << 20:
+        raise InfraError(
+            f"the cache in {cache.root()} needs {needed >> 20} MB, its disk has {free >> 20} MB free",
+            remedy=cache.SPACE_REMEDY,
+        )
+
+
+def _fast_import(store: Store, deb: Path, ref: str, what: str, progress: Progress) -> None:
+    """Stream the one tar file in ``deb`` into the store, without unpacking it to disk."""
+    with (
+        tempfile.TemporaryFile() as said,
+        proc.spawn(
+            [proc.need("dpkg-deb"), "--fsys-tarfile", deb], stdout=proc.PIPE, stderr=said.fileno(), guarded=True
+        ) as outer,
+        proc.spawn(
+            [proc.need("tar"), "-xOf", "-", "--wildcards", "*/linux-source-*.tar.xz"],
+            stdin=_fileno(outer.stdout),
+            stdout=proc.PIPE,
+            stderr=said.fileno(),
+            guarded=True,
+        ) as member,
+        proc.spawn(
+            [proc.need("xz"), "-dc"],
+            stdin=_fileno(member.stdout),
+            stdout=proc.PIPE,
+            stderr=said.fileno(),
+            guarded=True,
+        ) as unpacked,
+        proc.spawn(
+            # Without deltas the pack is as small here, in half the time: there is one version of each file.
+            store.argv("fast-import", "--quiet", "--depth=0", "--done"),
+            env=store.environment(),
+            stdin=proc.PIPE,
+            stderr=said.fileno(),
+            guarded=True,
+        ) as importer,
+        progress.steps(f"importing {what}", _FILES, "files") as report,
+    ):
+        assert unpacked.stdout
+        assert importer.stdin
+        try:
+            tarimport.send(unpacked.stdout, importer.stdin, ref, report)
+            importer.stdin.close()
+            statuses = [process.wait() for process in (unpacked, importer)]
+        except (tarfile.TarError, BrokenPipeError) as error:
+            proc.kill_group(importer)
+            raise _failed(what, said, str(error)) from error
+    if any(statuses):
+        raise _failed(what, said, f"statuses {statuses}")
+
+
+def _failed(what: str, said: IO[bytes], otherwise: str) -> InfraError:
+    said.seek(0)
+    text = said.read().decode(errors="replace").strip()
+    if proc.out_of_space(text):
+        return cache.no_space()
+    return InfraError(f"{what} cannot be imported: {text.splitlines()[-1] if text else otherwise}", remedy="try again")
+
+
+def _fileno(stream: IO[bytes] | None) -> int:
+    assert stream
+    return stream.fileno()

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The cache's own git store: the sources of all kernels that are built, as trees.
+
+The user's repositories are read through alternates and never written: objects, indexes and work trees are ours.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from kfunctest import cache, proc
+
+#: Seconds that git may take for a question, and for work on a whole tree of 95,000 files on a slow disk.
+_ASKED: Final = 120.0
+_WORKING: Final = 3600.0
+
+#: git's settings for our store. Nothing is packed anew or pruned behind our back, and no file is converted.
+_SETTINGS: Final = (
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "core.compression=1",  # of a kernel's source: 350 MB; 9 takes six times as long and saves a tenth
+    "core.autocrlf=false",
+    "core.fsync=none",  # what a power cut tears is made anew
+    "checkout.workers=0",
+)
+
+
+def clean_environment(**ours: str) -> dict[str, str | None]:
+    """An environment in which git does nothing that its user's settings or variables ask for, and ``ours``."""
+    drop = {name: None for name in os.environ if name.startswith("GIT_")}
+    fixed = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    return {**drop, **fixed, **ours}
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The store, together with the object folder of one of the user's repositories where a source is in that."""
+
+    alternate: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The bare repository."""
+        return cache.root() / "trees" / "store.git"
+
+    def make(self) -> None:
+        """Make the repository where there is none yet."""
+        if (self.folder / "HEAD").exists():
+            return
+        with cache.locked("store"), cache.filling():
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            argv = [proc.need("git"), "init", "--quiet", "--bare", "--template=", str(self.folder)]
+            proc.run(argv, seconds=_ASKED, env=clean_environment())
+
+    def argv(self, *words: str | Path) -> list[str]:
+        """The command line of a git that works on the store."""
+        settings: list[str] = [word for setting in _SETTINGS for word in ("-c", setting)]
+        return [proc.need("git"), *settings, *map(str, words)]
+
+    def environment(self, **ours: str) -> dict[str, str | None]:
+        """The environment of such a git."""
+        more = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(self.alternate)} if self.alternate else {}
+        return clean_environment(GIT_DIR=str(self.folder), **more, **ours)
+
+    def git(
+        self,
+        *words: str | Path,
+        env: Mapping[str, str] | None = None,
+        stdin: str | bytes | None = None,
+        check: bool = True,
+        cwd: Path | None = None,
+    ) -> proc.Completed:
+        """Run git on the store. Raises what :func:`kfunctest.proc.run` raises."""
+        return proc.run(
+            self.argv(*words), seconds=_WORKING, cwd=cwd, env=self.environment(**(env or {})), stdin=stdin, check=check
+        )
+
+    def has(self, tree: str) -> bool:
+        """Whether the tree is there."""
+        return self.folder.is_dir() and self.git("cat-file", "-e", f"{tree}^{{tree}}", check=False).status == 0
+
+    def text(self, tree: str, path: str) -> str | None:
+        """The content of a file of ``tree``, or None where it has no such file."""
+        done = self.git("cat-file", "blob", f"{tree}:{path}", check=False)
+        return done.stdout if done.status == 0 else None
+
+    @contextmanager
+    def index(self, name: str) -> Iterator[dict[str, str]]:
+        """The index called ``name``, kept for the next time, as an environment for :meth:`git`; one holds it."""
+        path = cache.root() / "trees" / "index" / name
+        with cache.locked(f"index-{name}"), cache.filling():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.with_name(f"{name}.lock").unlink(missing_ok=True)  # of a git that was killed
+            yield {"GIT_INDEX_FILE": str(path)}
+
+
+def _quoted(path: Path) -> str:
+    """A path as git reads it in a list separated by colons."""
+    text = str(path)
+    if not any(character in text for character in ':"\\\n'):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

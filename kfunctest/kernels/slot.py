@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where kernels are built: a source folder and an object folder for each lineage and set of flavours.
+
+Successive revisions of a source go through the same slot, in which git rewrites only the files that differ and make
+then compiles only what depends on these.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from kfunctest import cache
+from kfunctest.kernels.gitstore import Store
+
+#: Part of a slot's name: raise it when what is in one can no longer be built upon.
+_FORMAT: Final = "slot-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One of these places, held by us."""
+
+    folder: Path
+
+    @property
+    def src(self) -> Path:
+        """The source, as it is checked out now."""
+        return self.folder / "src"
+
+    @property
+    def obj(self) -> Path:
+        """What make makes."""
+        return self.folder / "obj"
+
+    @property
+    def log(self) -> Path:
+        """What the last make here printed."""
+        return self.folder / "build.log"
+
+    @property
+    def unfinished(self) -> Path:
+        """There while make runs, and after one that was ended by something else than its own success."""
+        return self.folder / "unfinished"
+
+    @property
+    def objects(self) -> Path:
+        """How many objects the last whole build made, as a number in a file."""
+        return self.folder / "objects"
+
+    def check_out(self, store: Store, tree: str) -> None:
+        """Make ``src`` that tree, writing only what differs. Raises NoSpace on a full disk."""
+        torn = self.folder / "checking-out"
+        env = {"GIT_INDEX_FILE": str(self.folder / "index"), "GIT_WORK_TREE": str(self.src)}
+        with cache.filling():
+            (self.folder / "index.lock").unlink(missing_ok=True)  # of a git that was killed
+            self.src.mkdir(parents=True, exist_ok=True)
+            again = torn.exists()
+            torn.touch()
+            # --reset looks at every file's size and times, so that one that was torn or tampered with is written anew.
+            store.git("read-tree", "--reset", "-u", tree, env=env, cwd=self.src)
+            if again:
+                store.git("clean", "-ffdxq", env=env, cwd=self.src)
+            torn.unlink()
+
+    def discard_torn(self) -> None:
+        """Remove the objects that a killed make left half-written.
+
+        kbuild writes the command line of a target beside it (``.NAME.cmd``) once the target is done, so that one which
+        is newer than its command line, or has none of its own, was being made. (scripts/Kbuild.include: if_changed)
+        """
+        if not self.unfinished.exists():
+            return
+        for command in self.obj.rglob(".*.cmd"):
+            target = command.with_name(command.name[1:].removesuffix(".cmd"))
+            if target.is_file() and target.stat().st_mtime_ns > command.stat().st_mtime_ns:
+                target.unlink()
+        for target in self.obj.rglob("*.o"):
+            if not target.with_name(f".{target.name}.cmd").exists():
+                target.unlink()
+
+
+@contextmanager
+def opened(lineage: str, flavours: Sequence[str]) -> Iterator[Slot]:
+    """The slot for this lineage and these flavours, made where there is none; who else wants it waits."""
+    readable = re.sub(r"[^\w.]+", "-", "-".join([lineage.rstrip("/").rpartition("/")[2], *flavours])).strip("-.")
+    name = f"{readable[:60]}-{cache.digest(_FORMAT, lineage, *flavours)[:8]}"
+    with cache.locked(f"slot-{name}"), cache.filling():
+        folder = cache.root() / "trees" / name
+        (folder / "obj").mkdir(parents=True, exist_ok=True)
+        yield Slot(folder)
+
+
+def remove(slot: Slot) -> None:
+    """Give the slot's space back; its next build is a whole one."""
+    shutil.rmtree(slot.folder, ignore_errors=True)

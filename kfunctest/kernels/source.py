@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What SOURCE means: a tree in the git store, whether it comes from a package, a git tree or a plain folder."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from kfunctest import cache, proc
+from kfunctest.errors import SpecError
+from kfunctest.kernels import debian_source
+from kfunctest.kernels.gitstore import Store
+from kfunctest.kernels.progress import Progress
+
+#: What is understood, for messages.
+FORMS: Final = "debian:7.2, a git tree (PATH or PATH@REVISION), or a folder with a kernel's source"
+_SECONDS: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A kernel's source before any patch.
+
+    ``lineage`` is what successive revisions of it have in common: they are built in the same place, each from what the
+    last one left. ``words`` are its provenance for reports, ``release`` the first two numbers of its version.
+    """
+
+    lineage: str
+    store: Store
+    tree: str
+    words: str
+    release: tuple[int, int]
+
+
+def resolve(
+    text: str, *, base: Path = Path(), mirror: str | None = None, update: bool = False, progress: Progress | None = None
+) -> Source:
+    """The source that ``text`` names; a relative path starts at ``base``.
+
+    Raises SpecError when there is no such source, it is no kernel's, or what it means is not certain (uncommitted
+    changes); InfraError when this machine cannot get it.
+    """
+    if text.partition(":")[0] == "debian":
+        got = debian_source.fetch(text, mirror=mirror, update=update, progress=progress or Progress())
+        return _checked(text, Store(), got.tree, got.words, got.package)
+    path, revision = _split(text, base)
+    if revision is not None or (path / ".git").exists() or _is_bare(path):
+        return _from_git(path, revision)
+    return _from_folder(path, progress or Progress())
+
+
+def _split(text: str, base: Path) -> tuple[Path, str | None]:
+    """PATH and REVISION of PATH@REVISION; both may have more of the @."""
+    whole = base / Path(text).expanduser()
+    if whole.exists():
+        return _folder(whole), None
+    for match in re.finditer("@", text):
+        path = base / Path(text[: match.start()]).expanduser()
+        if match.start() and path.exists():
+            return _folder(path), text[match.end() :] or "HEAD"
+    if "/" in text or "@" in text:
+        raise SpecError(f"the source {text} does not exist", remedy=f"write {FORMS}")
+    raise SpecError(f"there is no source {text!r}", remedy=f"write {FORMS}")
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise SpecError(f"the source {path} is no folder", remedy=f"write {FORMS}")
+    return path.resolve()
+
+
+def _is_bare(path: Path) -> bool:
+    return all((path / name).exists() for name in ("HEAD", "objects", "refs"))
+
+
+def _from_git(path: Path, revision: str | None) -> Source:
+    own = _asked(path, "rev-parse", "--path-format=absolute", "--git-common-dir")
+    if own.status:
+        raise _not_git(path, own)
+    if revision is None and not _is_bare(path):
+        _refuse_dirty(path)
+    asked = revision or "HEAD"
+    commit = _asked(path, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{asked}^{{commit}}").stdout.strip()
+    found = _asked(path, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{asked}^{{tree}}")
+    if found.status:
+        raise _unknown(path, asked)
+    objects = _asked(path, "rev-parse", "--path-format=absolute", "--git-path", "objects").stdout.strip()
+    store = Store(Path(objects))
+    store.make()
+    words = f"{path} at {_named(path, commit) if commit else found.stdout.strip()}"
+    return _checked(own.stdout.strip(), store, found.stdout.strip(), words, f"{path} at {asked}")
+
+
+def _asked(path: Path, *words: str) -> proc.Completed:
+    """A question to the user's repository, which takes no lock there and starts nothing that its settings name."""
+    plain = ["-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false"]
+    env: dict[str, str | None] = dict.fromkeys(
+        ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
+    )
+    env |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1"}
+    return proc.run([proc.need("git"), *plain, "-C", path, *words], seconds=_SECONDS, env=env, check=False)
+
+
+def _not_git(path: Path, done: proc.Completed) -> SpecError:
+    if "dubious ownership" in done.stderr:
+        return SpecError(
+            f"git does not trust {path}, which belongs to another user",
+            remedy=f"git config --global --add safe.directory {path}",
+        )
+    return SpecError(f"{path} is no git tree, so that it has no revisions", remedy=f"write {FORMS}")
+
+
+def _refuse_dirty(path: Path) -> None:
+    changed = _asked(path, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all").stdout
+    lines = changed.splitlines()
+    if lines:
+        more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
+        raise SpecError(
+            f"the git tree {path} has changes that are not committed ({lines[0][3:]}{more})",
+            remedy=f"commit them, or name what is committed: {path}@HEAD",
+        )
+
+
+def _unknown(path: Path, revision: str) -> SpecError:
+    if _asked(path, "rev-parse", "--is-shallow-repository").stdout.strip() == "true":
+        return SpecError(
+            f"the shallow git tree {path} has no revision {revision!r}", remedy=f"git -C {path} fetch --unshallow"
+        )
+    if revision == "HEAD":
+        return SpecError(f"the git tree {path} has no commit yet", remedy="commit the kernel's source")
+    return SpecError(
+        f"the git tree {path} has no revision {revision!r}",
+        remedy=f"git -C {path} fetch, or write a commit that it has",
+    )
+
+
+def _named(path: Path, commit: str) -> str:
+    """A commit by its abbreviation and subject."""
+    return _asked(path, "show", "--no-patch", "--format=%h (%s)", commit).stdout.strip() or commit
+
+
+def _from_folder(path: Path, progress: Progress) -> Source:
+    if not (path / "Makefile").is_file():
+        raise _no_kernel(str(path))
+    store = Store()
+    store.make()
+    with store.index(f"folder-{cache.digest(str(path))}") as index:
+        progress.say(f"reading {path} ...")
+        env = {**index, "GIT_WORK_TREE": str(path)}
+        store.git("add", "--all", ".", env=env, cwd=path)
+        tree = store.git("write-tree", env=env).stdout.strip()
+    return _checked(str(path), store, tree, f"{path}, tree {tree[:12]}", str(path))
+
+
+def _checked(lineage: str, store: Store, tree: str, words: str, place: str) -> Source:
+    """The source, if its top Makefile is that of a kernel (VERSION and PATCHLEVEL) for x86."""
+    makefile = store.text(tree, "Makefile") or ""
+    numbers = [re.search(rf"^{name} = (\d+)$", makefile, re.MULTILINE) for name in ("VERSION", "PATCHLEVEL")]
+    if numbers[0] is None or numbers[1] is None or store.text(tree, "Kconfig") is None:
+        raise _no_kernel(place)
+    return Source(lineage, store, tree, words, (int(numbers[0][1]), int(numbers[1][1])))
+
+
+def _no_kernel(place: str) -> SpecError:
+    return SpecError(
+        f"{place} is not a kernel's source: it has no Kconfig, or no Makefile with VERSION and PATCHLEVEL",
+        remedy=f"write {FORMS}",
+    )

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What kernels are built with on this machine, and whether that is enough for a source."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from kfunctest import proc
+from kfunctest.errors import InfraError
+from kfunctest.kernels.source import Source
+
+#: Programs that a build cannot do without. What only some configurations need, make itself misses.
+_NEEDED: Final = ("make", "gcc", "ld", "flex", "bison", "bc", "perl", "pahole")
+_REMEDY: Final = "scripts/setup --build installs what kernels are built with, or names the packages"
+#: Where Debian, Fedora and Arch publish pahole; distributions of other years lag behind.
+_PAHOLE_REMEDY: Final = "install a newer one (package pahole or dwarves; on Debian it is also in backports)"
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    """The compiler, linker and pahole, each as it names itself; and ccache, where the machine has it."""
+
+    compiler: str
+    linker: str
+    pahole: str
+    ccache: Path | None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What decides, of the toolchain, which image comes out."""
+        return (self.compiler, self.linker, self.pahole)
+
+
+def find(source: Source) -> Toolchain:
+    """The toolchain of this machine. Raises InfraError when a tool is missing, or pahole is too old for ``source``."""
+    missing = [name for name in _NEEDED if proc.find(name) is None]
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        raise InfraError(f"{', '.join(missing)} {verb} not installed, to build a kernel", remedy=_REMEDY)
+    pahole = _version("pahole")
+    _require(source, pahole)
+    return Toolchain(_version("gcc"), _version("ld"), pahole, proc.find("ccache"))
+
+
+def _version(tool: str) -> str:
+    said = proc.run([proc.need(tool), "--version"], seconds=60, env={"LC_ALL": "C"}).stdout
+    return said.splitlines()[0].strip() if said.strip() else tool
+
+
+def _require(source: Source, pahole: str) -> None:
+    """Hold pahole to what the source's own Kconfig asks for (lib/Kconfig.debug, DEBUG_INFO_BTF): 122 means 1.22."""
+    text = source.store.text(source.tree, "lib/Kconfig.debug") or ""
+    entry = re.search(r"^config DEBUG_INFO_BTF\n(?:[ \t#].*\n|\n)*", text, re.MULTILINE)
+    asked = [int(number) for number in re.findall(r"PAHOLE_VERSION >= (\d+)", entry[0])] if entry else []
+    found = re.search(r"(\d+)\.(\d+)", pahole)
+    if asked and found and int(found[1]) * 100 + int(found[2]) < max(asked):
+        needed = f"{max(asked) // 100}.{max(asked) % 100}"
+        raise InfraError(
+            f"pahole {found[0]} is too old: this source needs {needed} or newer for BTF", remedy=_PAHOLE_REMEDY
+        )

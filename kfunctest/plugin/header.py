@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a run says of each kernel before its first test: where it came from, and what it is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kfunctest.contract import Contract
+from kfunctest.kernels.model import Kernel
+
+
+def of_kernel(kernel: Kernel, judged: Contract | None, asked: str | None) -> Iterator[str]:
+    """The lines about one kernel. ``asked`` is the contract that the run's own options declare."""
+    name = f"{kernel.name}, " if kernel.name else ""
+    yield f"kernel: {kernel.release} ({name}{kernel.origin})"
+    if made := kernel.provenance:
+        for id_, subject in made.patches:
+            yield f"patch: {id_} {subject}"
+        yield f"flavours: {', '.join(made.flavours) or 'none'}"
+        yield f"configuration: {made.config_digest}"
+        yield f"compiler: {made.compiler}; pahole {made.pahole}"
+    yield f"image: {kernel.image}"
+    if judged is None:
+        yield "contract: none, the kfuncs are absent"
+    elif asked:
+        yield f"contract: {judged.name} (declared)"
+    else:
+        yield f"contract: {judged.name} ({'declared by kernels.toml' if kernel.contract else 'identified by BTF'})"
