@@ -71,8 +71,8 @@ def build(recipe: Recipe, progress: Progress) -> Built:
         if not built.folder.is_dir():
             image = make.build(place, tools, recipe.flavours, _title(recipe), progress)
             cache.entry("built", key, lambda folder: _keep(folder, image, place, built.provenance))
-    _write(record, {"key": key, "config_digest": built.provenance.config_digest})
-    return built
+        _write(record, {"key": key, "config_digest": built.provenance.config_digest})
+        return built
 
 
 def read_provenance(folder: Path) -> Provenance | None:

@@ -50,7 +50,8 @@ _KINDS: Final = (
     _Kind(re.compile(r"\*\*\* .*(?:Compiler|Linker|assembler) is too old", re.IGNORECASE), machine=True),
     _Kind(re.compile(r"^\S+?:\d+(?::\d+)?: (?:fatal )?error:")),
     _Kind(re.compile(r"^\S+?:\d+: Error:")),  # the assembler's
-    _Kind(re.compile(r"undefined reference to|multiple definition of|^(?:\S*/)?ld(?:\.\w+)?: (?!warning|.*: warning)")),
+    _Kind(re.compile(r"undefined reference to|multiple definition of")),
+    _Kind(re.compile(r"^(?:\S*/)?ld(?:\.\w+)?: (?!warning|.*: warning|.*: in function)")),
     _Kind(re.compile(r"^ERROR: modpost:")),
     _Kind(
         re.compile(r"FAILED:? |(?:^|\s)(?:BTF|pahole|libbpf|resolve_btfids|btf_encoder\S*)\b.*(?:[Ee]rror|fail|ERR)")

@@ -28,7 +28,7 @@ _GRACE: Final = 5.0
 
 #: What the kernel's make may know of our environment; all else (KBUILD_*, KCFLAGS, MAKEFLAGS, CC, ...) could change
 #: what comes out.
-_KEPT: Final = re.compile(r"PATH|HOME|USER|LOGNAME|TMPDIR|CCACHE_\w+|XDG_\w+|LD_LIBRARY_PATH|KFUNCTEST_\w+")
+_KEPT: Final = re.compile(r"PATH|HOME|USER|LOGNAME|TMPDIR|CCACHE_\w+|XDG_\w+|LD_LIBRARY_PATH")
 #: A line of make's about an object of the kernel: "  CC      mm/memcontrol.o".
 _OBJECT: Final = re.compile(rb"^\s+(?:CC|AS|LD|AR|LDS|UPD|OBJCOPY)\b.*\.o$")
 

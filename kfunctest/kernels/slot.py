@@ -88,7 +88,8 @@ class Slot:
 @contextmanager
 def opened(lineage: str, flavours: Sequence[str]) -> Iterator[Slot]:
     """The slot for this lineage and these flavours, made where there is none; who else wants it waits."""
-    readable = re.sub(r"[^\w.]+", "-", "-".join([lineage.rstrip("/").rpartition("/")[2], *flavours])).strip("-.")
+    words = [lineage.removesuffix("/.git").rpartition("/")[2], *flavours]
+    readable = re.sub(r"[^\w.]+", "-", "-".join(words)).strip("-.")
     name = f"{readable[:60]}-{cache.digest(_FORMAT, lineage, *flavours)[:8]}"
     with cache.locked(f"slot-{name}"), cache.filling():
         folder = cache.root() / "trees" / name

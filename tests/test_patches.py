@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Patches: where they are read from, and how strictly they apply."""
+
+from __future__ import annotations
+
+import base64
+import quopri
+from pathlib import Path
+
+import pytest
+
+from kfunctest import proc
+from kfunctest.errors import SpecError
+from kfunctest.kernels import patches, source
+from kfunctest.kernels.source import Source
+from tests import fakesource
+from tests.fakesource import commit, edit, git
+
+pytestmark = pytest.mark.skipif(proc.find("git") is None, reason="needs git")
+
+
+@pytest.fixture(autouse=True)
+def cache_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of this test's own."""
+    monkeypatch.setenv("KFUNCTEST_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A git tree: a base, and a series of two on it, of which the second needs the first."""
+    tree = fakesource.write(tmp_path / "linux")
+    commit(tree, "the base")
+    git(tree, "tag", "base")
+    edit(tree / "mm" / "memcontrol.c", "return 2", "return 22")
+    edit(tree / "mm" / "vmscan.c", "return one()", "return 1")
+    commit(tree, "mm: größer")
+    edit(tree / "mm" / "memcontrol.c", "return 22", "return 222")
+    commit(tree, "mm: the second")
+    return tree
+
+
+@pytest.fixture
+def series(tree: Path, tmp_path: Path) -> Path:
+    """That series in a folder, with a cover letter."""
+    git(tree, "format-patch", "--quiet", "--cover-letter", "-o", tmp_path / "series", "base")
+    return tmp_path / "series"
+
+
+@pytest.fixture
+def base(tree: Path) -> Source:
+    """What the series is based on."""
+    return source.resolve(f"{tree}@base")
+
+
+def applied(base: Source, *paths: Path) -> str:
+    """The tree that the patches in ``paths`` make of ``base``."""
+    return patches.apply(base.store, base.tree, patches.read(paths))
+
+
+def test_a_folder_makes_the_tree_that_the_commits_made(tree: Path, series: Path, base: Source) -> None:
+    assert applied(base, series) == git(tree, "rev-parse", "HEAD^{tree}")
+    read = patches.read([series])
+    assert [patch.subject for patch in read] == ["mm: größer", "mm: the second"]
+    said = git(tree, "show", "HEAD")
+    identified = proc.run([proc.need("git"), "patch-id", "--stable"], seconds=60, stdin=said).stdout
+    assert read[1].id == identified[:12]
+
+
+def test_files_apply_in_the_order_given(tree: Path, series: Path, base: Source) -> None:
+    first, second = sorted(series.glob("000[12]*"))
+    assert applied(base, first, second) == git(tree, "rev-parse", "HEAD^{tree}")
+    with pytest.raises(SpecError, match='the patch "mm: the second"'):
+        applied(base, second, first)
+
+
+def test_a_mailbox_is_a_series(tree: Path, base: Source, tmp_path: Path) -> None:
+    box = tmp_path / "series.mbox"
+    box.write_text(git(tree, "format-patch", "--stdout", "--cover-letter", "base") + "\n")
+    assert applied(base, box) == git(tree, "rev-parse", "HEAD^{tree}")
+    assert [patch.place for patch in patches.read([box])] == [f"{box}, letter 2", f"{box}, letter 3"]
+
+
+def test_a_plain_diff_is_called_after_its_file(tree: Path, base: Source, tmp_path: Path) -> None:
+    file = tmp_path / "all.diff"
+    file.write_text(git(tree, "diff", "base", "HEAD") + "\n")
+    assert applied(base, file) == git(tree, "rev-parse", "HEAD^{tree}")
+    assert patches.read([file])[0].subject == "all.diff"
+
+
+@pytest.mark.parametrize("encoding", ["quoted-printable", "base64", "8bit"])
+@pytest.mark.parametrize("charset", ["utf-8", "iso-8859-1"])
+@pytest.mark.parametrize("ends", [b"\n", b"\r\n"], ids=["lf", "crlf"])
+def test_mail_is_decoded(tree: Path, base: Source, tmp_path: Path, encoding: str, charset: str, ends: bytes) -> None:
+    """What a mail client or a list's archive makes of a patch with a comment in German."""
+    edit(tree / "mm" / "memcontrol.c", "long three", "/* größer = more */\nlong three")
+    commit(tree)
+    body = f"A change.\n\n{git(tree, 'diff', 'base', 'HEAD')}\n-- \n2.39\n".encode(charset).replace(b"\n", ends)
+    wire = {"quoted-printable": quopri.encodestring, "base64": base64.encodebytes}.get(encoding, bytes)(body)
+    head = "From: N <n@example.org>\nSubject: =?utf-8?q?=5BPATCH_v2_1/1=5D_mm=3A_gr=C3=B6?=\n =?utf-8?q?=C3=9Fer?=\n"
+    head += f"MIME-Version: 1.0\nContent-Type: text/plain; charset={charset}\nContent-Transfer-Encoding: {encoding}\n\n"
+    file = tmp_path / "mail.eml"
+    file.write_bytes(head.encode().replace(b"\n", ends) + wire)
+    (patch,) = patches.read([file])
+    assert patch.subject == "mm: größer"
+    assert applied(base, file) == git(tree, "rev-parse", "HEAD^{tree}")
+
+
+def test_a_hunk_that_does_not_apply_is_named(tree: Path, series: Path, tmp_path: Path) -> None:
+    git(tree, "checkout", "--quiet", "-b", "other", "base")
+    edit(tree / "mm" / "vmscan.c", "scan", "skim")
+    commit(tree)
+    here = source.resolve(str(tree))
+    with pytest.raises(SpecError) as raised:
+        applied(here, series)
+    first = next(series.glob("0001*"))
+    assert raised.value.problem == (
+        f'the patch "mm: größer" ({first}) does not apply: hunk 1 of 1 of mm/vmscan.c, at line 2'
+    )
+    assert raised.value.evidence.startswith("@@ -2,5 +2,5 @@")
+    assert "-\treturn one();" in raised.value.evidence
+
+
+def test_the_number_of_the_hunk(tree: Path, tmp_path: Path) -> None:
+    long = "".join(f"int n{number};\n" for number in range(60))
+    (tree / "mm" / "long.c").write_text(long)
+    commit(tree)
+    git(tree, "tag", "long")
+    for number in (5, 30, 55):
+        edit(tree / "mm" / "long.c", f"int n{number};", f"long n{number};")
+    commit(tree)
+    file = tmp_path / "three.diff"
+    file.write_text(git(tree, "diff", "long", "HEAD") + "\n")
+    git(tree, "checkout", "--quiet", "-b", "other", "long")
+    edit(tree / "mm" / "long.c", "int n30;", "char n30;")
+    commit(tree)
+    with pytest.raises(SpecError, match=r"does not apply: hunk 2 of 3 of mm/long\.c, at line 28; rebase it"):
+        applied(source.resolve(str(tree)), file)
+
+
+def test_no_fuzz(tree: Path, series: Path) -> None:
+    """patch(1) would take a hunk of whose context a line differs; lines that moved are the same lines."""
+    git(tree, "checkout", "--quiet", "-b", "other", "base")
+    edit(tree / "mm" / "memcontrol.c", "#include <all.h>", "/* moved */\n\n#include <all.h>")
+    commit(tree)
+    moved = source.resolve(str(tree))
+    assert patches.apply(moved.store, moved.tree, patches.read([series])) != moved.tree
+    edit(tree / "mm" / "memcontrol.c", "long two(void)", "long two(int argument)")
+    commit(tree)
+    with pytest.raises(SpecError, match=r"hunk 1 of 1 of mm/memcontrol\.c"):
+        applied(source.resolve(str(tree)), series)
+
+
+def test_a_file_that_the_source_lacks(tree: Path, series: Path) -> None:
+    git(tree, "checkout", "--quiet", "-b", "other", "base")
+    git(tree, "rm", "--quiet", "mm/vmscan.c")
+    commit(tree)
+    with pytest.raises(SpecError, match=r'"mm: größer" .* does not apply: mm/vmscan\.c: does not exist in index'):
+        applied(source.resolve(str(tree)), series)
+
+
+def test_a_file_that_the_source_has_already(tree: Path, tmp_path: Path, base: Source) -> None:
+    file = tmp_path / "new.diff"
+    file.write_text(
+        "diff --git a/mm/vmscan.c b/mm/vmscan.c\nnew file mode 100644\n"
+        "--- /dev/null\n+++ b/mm/vmscan.c\n@@ -0,0 +1 @@\n+x\n"
+    )
+    with pytest.raises(SpecError, match=r"does not apply: mm/vmscan\.c: already exists in index"):
+        applied(base, file)
+
+
+def test_a_damaged_patch(series: Path, base: Source) -> None:
+    first = next(series.glob("0001*"))
+    text = first.read_text()
+    first.write_text(text[: text.index("\n-\treturn 2;")] + "\n")
+    with pytest.raises(SpecError, match=r"does not apply: corrupt patch at line \d+"):
+        applied(base, series)
+
+
+def test_nothing_to_apply(tmp_path: Path, series: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SpecError, match=r"the patch folder .*/empty holds no \*\.patch"):
+        patches.read([tmp_path / "empty"])
+    with pytest.raises(SpecError, match=r"the patch .*/nowhere does not exist"):
+        patches.read([tmp_path / "nowhere"])
+    cover = next(series.glob("0000*"))
+    with pytest.raises(
+        SpecError, match=r"0000-cover-letter\.patch holds a cover letter only, no patch; add the patches"
+    ):
+        patches.read([cover])
+    only = tmp_path / "only"
+    only.mkdir()
+    cover.rename(only / cover.name)
+    with pytest.raises(SpecError, match=r"/only holds a cover letter only, no patch"):
+        patches.read([only])
+    (tmp_path / "text").write_text("Dear list,\n")
+    with pytest.raises(SpecError, match=r"/text holds no diff; pass a file that git format-patch"):
+        patches.read([tmp_path / "text"])
+    letter = tmp_path / "letter"
+    letter.write_text("From: N <n@example.org>\nSubject: Re: [PATCH 1/2] a question\n\nWhy?\n")
+    with pytest.raises(SpecError, match=r"/letter holds no diff"):
+        patches.read([letter])
