@@ -8,9 +8,10 @@ import os
 import sys
 from pathlib import Path
 
+from kfunctest.bench.build import builds
 from kfunctest.bench.harness import harness
 from kfunctest.errors import KfunctestError
-from kfunctest.kernels import spec
+from kfunctest.kernels import source, spec
 from kfunctest.target import accelerator
 
 #: The shell's status for a program that Ctrl-C ended.
@@ -25,6 +26,8 @@ def main(argv: list[str]) -> int:
     except KfunctestError as error:
         _say(f"{error.evidence}\n{error}".strip())
         return error.exit_status
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -34,7 +37,11 @@ def _parser() -> argparse.ArgumentParser:
     quick.add_argument("--kernel", default=spec.DEFAULT, metavar="SPEC", help="as in pytest --kernel")
     quick.add_argument("--pairs", type=int, default=5, metavar="N", help="pairs to take the median of (default: 5)")
     quick.set_defaults(run=_harness)
-    for figure in (quick,):
+    build = figures.add_parser("build", help="our slim build against vng --kconfig and make, cold; warm; and its boot")
+    build.add_argument("--source", default="debian:7.2", metavar="SOURCE", help="as in scripts/build-kernel")
+    build.add_argument("--pairs", type=int, default=5, metavar="N", help="boots to take the median of (default: 5)")
+    build.set_defaults(run=_build)
+    for figure in (quick, build):
         figure.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto", help="the accelerator")
     return parser
 
@@ -47,6 +54,16 @@ def _harness(options: argparse.Namespace) -> bool:
     for line in found.report():
         _say(f"under {accel.name}: {line}")
     return found.whole
+
+
+def _build(options: argparse.Namespace) -> bool:
+    accel = _accelerator(options)
+    debian = spec.resolve(spec.DEFAULT)
+    of = source.resolve(options.source, base=_base())
+    _say(f"source {of.words}; Debian's kernel {debian.release}; accelerator {accel.name} ({accel.why})")
+    for line in builds(of, debian, accel, options.pairs, _say).report():
+        _say(f"under {accel.name}: {line}")
+    return True
 
 
 def _accelerator(options: argparse.Namespace) -> accelerator.Accelerator:
