@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from kfunctest import contract
 from kfunctest.errors import KfunctestError
 from kfunctest.kernels import build, named, patches, source, spec
 from kfunctest.kernels.build import Recipe
@@ -67,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
 def _build(options: argparse.Namespace, progress: Progress) -> str:
     """Build what the options ask for; returns the spec that ``--kernel`` takes for it."""
     base = Path(os.environ.get("KFUNCTEST_CWD", ""))
+    if options.contract:
+        contract.by_name(options.contract)
     entry = None if "/" in options.source else named.find(options.source)
     if entry:
         recipe = spec.recipe(entry, mirror=options.debian_mirror, progress=progress)

@@ -7,10 +7,11 @@ import http.server
 import io
 import threading
 import urllib.parse
+from collections.abc import Mapping
 from pathlib import Path
 
 from kfunctest import cache
-from kfunctest.kernels import debian
+from kfunctest.kernels import debian, debian_source
 from kfunctest.kernels.progress import Progress
 from tests import fakekernel
 
@@ -89,6 +90,12 @@ class Archive:
         }
         self._package(suite, f"linux-image-{release}", version, files, "kmod")
 
+    def add_source(self, series: str, version: str, files: Mapping[str, bytes | str], suite: str = BACKPORTS) -> None:
+        """A package linux-source-SERIES with these files; those with a ``str`` are links to it."""
+        name = f"linux-source-{series}"
+        tar = fakekernel.tar_xz(name, files)
+        self._package(suite, name, version, {f"usr/src/{name}.tar.xz": tar, "usr/share/doc/changelog": b""})
+
     def _package(self, suite: str, name: str, version: str, files: dict[str, bytes], depends: str = "") -> None:
         stanza = fakekernel.deb(self.folder / "pool", self._work / suite, name, version, files, depends)
         self._stanzas.setdefault(suite, []).append(stanza)
@@ -97,6 +104,11 @@ class Archive:
     def fetch(self, spec: str = "debian", *, update: bool = False, trust: str = "trusted=yes") -> debian.Fetched:
         """What the engine does for ``spec``, trusting this unsigned archive."""
         return debian.fetch(spec, mirror=self.mirror, update=update, progress=Progress(io.StringIO()), trust=trust)
+
+    def fetch_source(self, spec: str, *, update: bool = False) -> debian_source.Imported:
+        """What the engine does for the source ``spec``, trusting this unsigned archive."""
+        progress = Progress(io.StringIO())
+        return debian_source.fetch(spec, mirror=self.mirror, update=update, progress=progress, trust="trusted=yes")
 
     def fetched_packages(self) -> list[str]:
         """The packages that were asked for so far."""

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import lzma
 import struct
+import tarfile
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -114,6 +116,22 @@ def modules_folder(folder: Path, modules: Mapping[str, bytes]) -> None:
         path.write_bytes(lzma.compress(content))
     (folder / "modules.order").write_text("".join(f"kernel/{name}.ko\n" for name in modules))
     (folder / "modules.builtin").write_text("")
+
+
+def tar_xz(top: str, files: Mapping[str, bytes | str]) -> bytes:
+    """A compressed tar file of a folder; ``bytes`` are files (``NAME*`` may be run), a ``str`` is a link."""
+    unpacked = io.BytesIO()
+    with tarfile.open(fileobj=unpacked, mode="w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"{top}/{name.removesuffix('*')}")
+            member.mode = 0o755 if name.endswith("*") else 0o644
+            if isinstance(content, str):
+                member.type, member.linkname = tarfile.SYMTYPE, content
+                tar.addfile(member)
+            else:
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    return lzma.compress(unpacked.getvalue())
 
 
 def deb(pool: Path, work: Path, name: str, version: str, files: Mapping[str, bytes], depends: str = "") -> str:

@@ -157,7 +157,8 @@ def _variables(slot: Slot, flavours: Sequence[str]) -> list[str]:
 
     (Documentation/kbuild/reproducible-builds.rst of the kernel)
     """
-    maps = f"-ffile-prefix-map={slot.src}/= -fdebug-prefix-map={slot.obj}=."
+    # The second for ccache, which gives the compiler relative paths in the place of those below CCACHE_BASEDIR.
+    maps = f"-ffile-prefix-map={slot.src}/= -ffile-prefix-map=../{slot.src.name}/= -fdebug-prefix-map={slot.obj}=."
     return [
         "ARCH=x86_64",
         f"LOCALVERSION=-{'-'.join(sorted(flavours)) or 'slim'}",

@@ -25,4 +25,4 @@ def of_kernel(kernel: Kernel, judged: Contract | None, asked: str | None) -> Ite
     elif asked:
         yield f"contract: {judged.name} (declared)"
     else:
-        yield f"contract: {judged.name} ({'declared by kernels.toml' if kernel.contract else 'identified by BTF'})"
+        yield f"contract: {judged.name} ({'declared with the kernel' if kernel.contract else 'identified by BTF'})"

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""scripts/build-kernel and what pytest says of what it built, as a user sees them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from kfunctest import proc
+from kfunctest.setup import judged, needs
+from tests import fakesource
+from tests.fakesource import commit, edit, git
+from tests.judging import Judge
+
+TOOLS = ("git", "make", "gcc", "ld", "flex", "bison", "bc", "perl", "pahole")
+pytestmark = pytest.mark.skipif(
+    any(proc.find(tool) is None for tool in TOOLS), reason="needs what scripts/setup --build installs"
+)
+CHECKOUT = Path(__file__).resolve().parents[1]
+USAGE = 4
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A kernel in a git tree, and one patch for it."""
+    tree = fakesource.write(tmp_path / "linux")
+    commit(tree, "the base")
+    git(tree, "tag", "base")
+    edit(tree / "mm" / "memcontrol.c", "return 2", "return 22")
+    commit(tree, "mm: larger")
+    git(tree, "format-patch", "--quiet", "-o", tmp_path / "series", "base")
+    return tree
+
+
+def built(tmp_path: Path, *words: str | Path) -> proc.Completed:
+    """A run of the command, from ``tmp_path``."""
+    argv = [sys.executable, "-m", "kfunctest.build_kernel", *words]
+    env = {"KFUNCTEST_CACHE": str(tmp_path / "cache"), "KFUNCTEST_CWD": str(tmp_path)}
+    return proc.run(argv, seconds=60, cwd=CHECKOUT, env={**env, "CCACHE_DIR": str(tmp_path / "ccache")}, check=False)
+
+
+def test_the_line_that_it_prints_judges_the_kernel(tree: Path, tmp_path: Path, judge: Judge) -> None:
+    done = built(tmp_path, "linux@base", "--patch", "series", "--flavour", "mglru", "--contract", "v7.0")
+    assert done.status == 0, done.stderr
+    words = shlex.split(done.stdout)
+    assert words[:2] == ["scripts/kfunc", "--kernel"]
+    # The tests that need no VM, in which this image would not boot.
+    ended = judge(*words[1:], tests="selftests/test_presence.py")
+    assert ended.status == 0, ended.text
+    head = git(tree, "rev-parse", "--short", "base")
+    assert f"({tree} at {head} (the base))" in ended.text
+    assert re.search(r"^patch: [0-9a-f]{12} mm: larger$", ended.text, re.MULTILINE), ended.text
+    assert "flavours: mglru" in ended.text
+    assert re.search(r"^configuration: [0-9a-f]{20}$", ended.text, re.MULTILINE)
+    assert re.search(r"^compiler: gcc .*; pahole v", ended.text, re.MULTILINE)
+    assert "contract: v7.0 (declared with the kernel)" in ended.text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nonsense"], "there is no source 'nonsense'; write debian:7.2, a git tree"),
+        (["linux@v9"], "has no revision 'v9'"),
+        (["linux", "--flavour", "debgu"], "there is no flavour 'debgu'; take one of"),
+        (["linux", "--patch", "nowhere"], "/nowhere does not exist"),
+        (["linux", "--patch", "series"], 'the patch "mm: larger" (.*) does not apply: hunk 1 of 1 of mm/memcontrol.c'),
+        (["linux", "--contract", "v9"], "there is no contract 'v9'"),
+        (["debian-newest"], "debian-newest is the package debian, not built from source"),
+    ],
+    ids=lambda parameter: " ".join(parameter) if isinstance(parameter, list) else "",
+)
+def test_what_cannot_be_built(tree: Path, tmp_path: Path, words: list[str], said: str) -> None:
+    done = built(tmp_path, *words)
+    assert done.status == USAGE, done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("build-kernel: ")
+    assert re.search(said.replace("(.*)", r"\(.*\)"), line), line
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--kernel", "7.2-slim"], True),
+        (["-k", "usage", "--kernel=6.12-debug"], True),
+        (["--kernel", "debian", "--kernel", "7.3-slim"], True),
+        (["--kernel", "debian-newest"], False),
+        (["--kernel", "/boot/vmlinuz", "7.2-slim"], False),
+        (["--kernel"], False),
+        ([], False),
+    ],
+    ids=lambda parameter: " ".join(parameter) if isinstance(parameter, list) else "",
+)
+def test_setup_brings_a_compiler_only_where_a_kernel_is_built(words: list[str], expected: bool) -> None:
+    assert judged.is_built(words, CHECKOUT) is expected
+
+
+def test_the_plain_suite_needs_no_build_tools() -> None:
+    plain = {need.what for need in needs.NEEDS}
+    assert plain.isdisjoint({need.what for need in needs.BUILD_NEEDS})
+    assert all(len(need.packages) == len(needs.DISTRIBUTIONS) for need in needs.BUILD_NEEDS)
