@@ -25,6 +25,7 @@ allnoconfig:
 \t@cp $(KCONFIG_ALLCONFIG) $(O)/.config
 olddefconfig:
 \t@grep -v -f dropped $(O)/.config > $(O)/.config.new; mv $(O)/.config.new $(O)/.config
+\t@echo 'CONFIG_CC_VERSION_TEXT="gcc (Made up) 12"' >> $(O)/.config
 bzImage: $(image)
 
 $(O)/%.o: %.c include/all.h

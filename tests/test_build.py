@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import signal
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,21 +15,16 @@ from pathlib import Path
 import pytest
 
 from kfunctest import cache, proc
-from kfunctest.errors import InfraError, NoSpace, SpecError
-from kfunctest.kernels import build, patches, slot, source
-from kfunctest.kernels.build import Built, Recipe
-from kfunctest.kernels.progress import Progress
+from kfunctest.errors import SpecError
+from kfunctest.kernels import build, slot
+from kfunctest.kernels.build import Built
 from kfunctest.wait import wait_until
 from tests import fakesource
+from tests.building import child, made, needs_build_tools
 from tests.fakesource import commit, edit, git
-from tests.judging import written
 
-TOOLS = ("git", "make", "gcc", "ld", "flex", "bison", "bc", "perl", "pahole")
-pytestmark = pytest.mark.skipif(
-    any(proc.find(tool) is None for tool in TOOLS), reason="needs what scripts/setup --build installs"
-)
+pytestmark = needs_build_tools
 CHECKOUT = Path(__file__).resolve().parents[1]
-SLOW = "long slow(void) { return 1; }\n" + "".join(f"long f{n}(long a) {{ return a * {n}; }}\n" for n in range(20))
 
 
 @pytest.fixture(autouse=True)
@@ -47,12 +40,6 @@ def tree(tmp_path: Path) -> Path:
     tree = fakesource.write(tmp_path / "linux")
     commit(tree, "the base")
     return tree
-
-
-def made(tree: Path | str, *paths: Path, flavours: tuple[str, ...] = (), contract: str | None = None) -> Built:
-    """Build the source ``tree`` with the patches in ``paths``."""
-    recipe = Recipe(source.resolve(str(tree)), patches.read(paths), flavours, contract)
-    return build.build(recipe, Progress(io.StringIO()))
 
 
 def compiled(built: Built) -> set[str]:
@@ -93,7 +80,6 @@ def test_a_kernel_is_kept_with_its_provenance(tree: Path) -> None:
     head = git(tree, "rev-parse", "--short", "HEAD")
     assert built.provenance.source == f"{tree} at {head} (the base)"
     assert built.provenance.tree == git(tree, "rev-parse", "HEAD^{tree}")
-    assert built.provenance.config_digest == cache.digest((built.folder / "config").read_text())
     assert built.provenance.compiler.startswith("gcc ")
     assert build.read_provenance(built.folder) == built.provenance
     assert compiled(built) == {"mm/memcontrol.o", "mm/vmscan.o", "kernel/fork.o"}
@@ -188,11 +174,6 @@ def test_a_symbol_that_is_nowhere(tree: Path) -> None:
         made(tree)
 
 
-def child(tree: Path, **env: str) -> list[str]:
-    """The command line of a process that builds ``tree`` here."""
-    return [sys.executable, "-m", "kfunctest.build_kernel", str(tree)]
-
-
 def test_a_killed_build_leaves_no_process_and_resumes(tree: Path, held: Path) -> None:
     """The half-written object, newer than its source, must not pass for a whole one."""
     with proc.spawn(child(tree), cwd=CHECKOUT) as process:
@@ -254,94 +235,3 @@ def test_two_at_once_build_once(tree: Path, held: Path) -> None:
     assert len(list((cache.root() / "built").iterdir())) == 1
     (log,) = (cache.root() / "trees").glob("*/build.log")
     assert log.read_text().count("CC      kernel/fork.o") == 1
-
-
-def limited(tmp_path: Path, **programs: str) -> str:
-    """A PATH with the tools of a build, of which ``programs`` are scripts of ours; an empty one is missing."""
-    folder = tmp_path / "bin"
-    for name in (*TOOLS, "sh", "cp", "mv", "grep", "cat", "mkdir", "echo", "rm", "as", "sleep"):
-        if name not in programs:
-            folder.mkdir(exist_ok=True)
-            (folder / name).symlink_to(proc.need(name))
-    for name, text in programs.items():
-        if text:
-            written(folder / name, f"#!/bin/sh\n{text}\n".encode()).chmod(0o755)
-    return str(folder)
-
-
-def test_no_compiler(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", limited(tmp_path, gcc="", flex="", **{"as": ""}))
-    monkeypatch.setattr(proc, "find", finder(tmp_path / "bin"))
-    with pytest.raises(InfraError, match=r"gcc, flex are not installed, to build a kernel; scripts/setup --build"):
-        made(tree)
-
-
-def finder(folder: Path) -> object:
-    """proc.find() of a machine that has nothing but ``folder``."""
-    return lambda name: folder / name if (folder / name).exists() else None
-
-
-@pytest.mark.parametrize(
-    ("said", "problem"),
-    [
-        ("v1.21", r"pahole 1\.21 is too old: this source needs 1\.22 or newer for BTF; install a newer one"),
-        ("", r"pahole is not installed, to build a kernel; scripts/setup --build"),
-    ],
-    ids=["old", "missing"],
-)
-def test_pahole(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, problem: str) -> None:
-    monkeypatch.setenv("PATH", limited(tmp_path, pahole=f"echo {said}" if said else ""))
-    monkeypatch.setattr(proc, "find", finder(tmp_path / "bin"))
-    with pytest.raises(InfraError, match=problem):
-        made(tree)
-
-
-def test_a_pahole_that_is_new_enough(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", limited(tmp_path, pahole="echo v1.30"))
-    assert made(tree).provenance.pahole == "v1.30"
-
-
-def test_another_compiler_makes_another_kernel(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = made(tree)
-    gcc = proc.need("gcc")
-    text = f'[ "$1" = --version ] && {{ echo "gcc (Other) 99.1"; exit; }}; exec {gcc} "$@"'
-    monkeypatch.setenv("PATH", limited(tmp_path, gcc=text))
-    second = made(tree)
-    assert second.key != first.key
-    assert second.provenance.compiler == "gcc (Other) 99.1"
-
-
-def test_a_compiler_that_the_kernel_killed_is_the_machines_fault(
-    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = 'case "$*" in *fork.c) echo "gcc: fatal error: Killed signal terminated program cc1" >&2; exit 1;; esac\n'
-    monkeypatch.setenv("PATH", limited(tmp_path, gcc=f'{text}exec {proc.need("gcc")} "$@"'))
-    with pytest.raises(InfraError, match=r"Killed signal terminated program cc1; the machine is out of memory"):
-        made(tree)
-
-
-def test_a_full_disk_that_only_a_program_saw(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = "fatal error: error writing to /tmp/x: No space left on device"
-    text = f'case "$*" in *fork.c) echo "{said}" >&2; exit 1;; esac\n'
-    monkeypatch.setenv("PATH", limited(tmp_path, gcc=f'{text}exec {proc.need("gcc")} "$@"'))
-    with pytest.raises(NoSpace, match=r"no space left for the cache in .*; free some, or set KFUNCTEST_CACHE"):
-        made(tree)
-
-
-def test_a_full_disk_leaves_nothing_half_written(tree: Path, tmp_path: Path) -> None:
-    """The cache on a disk of a megabyte, which objects of some megabytes fill."""
-    enter = [proc.need("unshare"), "--mount", "--map-root-user", "sh", "-c"]
-    place = tmp_path / "cache"
-    place.mkdir()
-    mount = 'mount -t tmpfs -o size=3M none "$0" && "$@"; s=$?; echo left: $(cd "$0" && ls -A built 2>&1); exit $s'
-    if proc.run([*enter, 'mount -t tmpfs none "$0"', place], seconds=20, check=False).status:
-        pytest.skip("not applicable: this machine lets us mount nothing")
-    edit(tree / "kernel" / "fork.c", "long spoon", "char big[3000000] = { 1 };\nlong spoon")
-    commit(tree)
-    done = proc.run([*enter, mount, place, *child(tree)], seconds=60, cwd=CHECKOUT, check=False)
-    assert done.status == 3, done.stderr
-    line = done.stderr.splitlines()[-1]
-    assert re.match(r"build-kernel: no space left for the cache in .*; free some, or set KFUNCTEST_CACHE", line), line
-    assert "Traceback" not in done.stderr
-    assert "vmlinuz" not in done.stdout
-    assert ".partial" not in done.stdout

@@ -76,6 +76,7 @@ def test_what_the_source_is_to_blame_for(said: str, line: str, evidence: list[st
         ),
         ("gcc: internal compiler error: Killed (program cc1)\n", "gcc: internal compiler error: Killed", "memory"),
         ("Killed\n", "Killed", "memory"),
+        ("ccache: error: Failed to create directory /.ccache\n", "ccache: error: Failed", "set CCACHE_DIR"),
         (
             "elf.h:10:10: fatal error: gelf.h: No such file or directory\n",
             "elf.h:10:10: fatal error: gelf.h",

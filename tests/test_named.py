@@ -74,7 +74,6 @@ def entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Built:
         tree="1234",
         patches=(("abcdef", "mm: better"),),
         flavours=("debug",),
-        config_digest="5678",
         compiler="gcc 12",
         linker="ld 2",
         pahole="v1.24",

@@ -67,11 +67,11 @@ def build(recipe: Recipe, progress: Progress) -> Built:
         config = make.configure(place, tools, text, recipe.flavours)
         fragments.check(wanted, config, place.src)
         key = cache.digest(_FORMAT, tree, config, *tools.words, recipe.contract or "")
-        built = Built(key, _provenance(recipe, tree, cache.digest(config), tools))
+        built = Built(key, _provenance(recipe, tree, tools))
         if not built.folder.is_dir():
             image = make.build(place, tools, recipe.flavours, _title(recipe), progress)
             cache.entry("built", key, lambda folder: _keep(folder, image, place, built.provenance))
-        _write(record, {"key": key, "config_digest": built.provenance.config_digest})
+        _write(record, key)
         return built
 
 
@@ -99,20 +99,18 @@ def _record(recipe: Recipe, tree: str, text: str, tools: toolchain.Toolchain) ->
 
 def _recorded(recipe: Recipe, record: Path, tree: str, tools: toolchain.Toolchain) -> Built | None:
     try:
-        kept = json.loads(record.read_text())
-        built = Built(str(kept["key"]), _provenance(recipe, tree, str(kept["config_digest"]), tools))
+        built = Built(str(json.loads(record.read_text())["key"]), _provenance(recipe, tree, tools))
     except (OSError, ValueError, KeyError):
         return None
     return built if built.folder.is_dir() else None
 
 
-def _provenance(recipe: Recipe, tree: str, config_digest: str, tools: toolchain.Toolchain) -> Provenance:
+def _provenance(recipe: Recipe, tree: str, tools: toolchain.Toolchain) -> Provenance:
     return Provenance(
         source=recipe.source.words,
         tree=tree,
         patches=tuple((patch.id, patch.subject) for patch in recipe.patches),
         flavours=tuple(sorted(recipe.flavours)),
-        config_digest=config_digest,
         compiler=tools.compiler,
         linker=tools.linker,
         pahole=tools.pahole,
@@ -128,11 +126,11 @@ def _keep(folder: Path, image: Path, place: slot.Slot, provenance: Provenance) -
     (folder / PROVENANCE).write_text(json.dumps(asdict(provenance), indent=1))
 
 
-def _write(record: Path, content: dict[str, str]) -> None:
+def _write(record: Path, key: str) -> None:
     with cache.space_guard():
         record.parent.mkdir(parents=True, exist_ok=True)
         partial = record.with_suffix(f".partial-{os.getpid()}")
-        partial.write_text(json.dumps(content))
+        partial.write_text(json.dumps({"key": key}))
         partial.replace(record)
 
 

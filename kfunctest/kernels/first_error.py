@@ -38,6 +38,9 @@ _KINDS: Final = (
         remedy="the machine is out of memory; close something, or give it swap",
     ),
     _Kind(
+        re.compile(r"^ccache: error"), machine=True, remedy="set CCACHE_DIR to a folder of yours, or CCACHE_DISABLE=1"
+    ),
+    _Kind(
         re.compile(r"fatal error: (?:(?:gelf|libelf|elf|zlib|dwarf)\.h|openssl/\S+): No such file|cannot find -l\S+"),
         machine=True,
         remedy=_SETUP,

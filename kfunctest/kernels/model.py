@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from kfunctest import cache
+
 #: Pairs of an enumerator's name and value.
 Members = tuple[tuple[str, int], ...]
 
@@ -34,6 +36,11 @@ class Facts:
         return dict(dict(self.enums)[name])
 
 
+def digest_of(config: tuple[tuple[str, str], ...]) -> str:
+    """A digest of the options that are set, sorted by name."""
+    return cache.digest("".join(f"{name}={value}\n" for name, value in config))
+
+
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """What a kernel was built from and by."""
@@ -45,8 +52,7 @@ class Provenance:
     patches: tuple[tuple[str, str], ...]
     #: The fragments of kernel-config/ that were added to those of every kernel.
     flavours: tuple[str, ...]
-    #: A digest of the final configuration.
-    config_digest: str
+    #: The compiler, linker and pahole as they name themselves.
     compiler: str
     linker: str
     pahole: str
@@ -88,6 +94,16 @@ class Kernel:
     def id(self) -> str:
         """A short name for test ids. Two images of one release share it; ``image_digest`` tells them apart."""
         return self.name or self.release
+
+    @property
+    def config_digest(self) -> str | None:
+        """What tells two configurations apart: a digest of the options that are set; None when it is not known."""
+        return None if self.config is None else digest_of(self.config)
+
+    @property
+    def compiler(self) -> str | None:
+        """The compiler as it names itself (CONFIG_CC_VERSION_TEXT), or None when the configuration is not known."""
+        return None if self.config is None else self.option("CONFIG_CC_VERSION_TEXT")
 
     def option(self, name: str) -> str | None:
         """The value of ``CONFIG_...`` (``y``, ``m``, a number, a string without quotes); None when it is not set.

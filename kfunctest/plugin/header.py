@@ -17,8 +17,8 @@ def of_kernel(kernel: Kernel, judged: Contract | None, asked: str | None) -> Ite
         for id_, subject in made.patches:
             yield f"patch: {id_} {subject}"
         yield f"flavours: {', '.join(made.flavours) or 'none'}"
-        yield f"configuration: {made.config_digest}"
-        yield f"compiler: {made.compiler}; pahole {made.pahole}"
+    if kernel.config is not None:
+        yield f"configuration: {kernel.config_digest}; compiler: {kernel.compiler or 'not known'}"
     yield f"image: {kernel.image}"
     if judged is None:
         yield "contract: none, the kfuncs are absent"

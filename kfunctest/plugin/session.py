@@ -102,13 +102,13 @@ class Session:
         return [kernel for kernel in self.kernels if self.contract(kernel) is None]
 
     def _resolve(self) -> list[Kernel]:
-        found: dict[str, Kernel] = {}
+        found: dict[tuple[str, str | None], Kernel] = {}
         capture = self._config.pluginmanager.getplugin("capturemanager")
         # A first run downloads 100 MB and more: its progress must be seen, which pytest captures while it collects.
         with capture.global_and_fixture_disabled() if capture else nullcontext():
             for asked in self._config.getoption("kernel") or [spec.DEFAULT]:
                 kernel = spec.resolve(asked, mirror=self._config.getoption("debian_mirror"), base=self._base)
-                found.setdefault(kernel.image_digest, kernel)
+                found.setdefault((kernel.image_digest, kernel.contract), kernel)
         return list(found.values())
 
     @property

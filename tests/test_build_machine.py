@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Building on a machine that lacks something: tools, memory, space."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from kfunctest import proc
+from kfunctest.errors import InfraError, NoSpace
+from tests import fakesource
+from tests.building import TOOLS, child, made, needs_build_tools
+from tests.fakesource import commit, edit
+from tests.judging import written
+
+pytestmark = needs_build_tools
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def cache_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of this test's own, for ccache too."""
+    monkeypatch.setenv("KFUNCTEST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CCACHE_DIR", str(tmp_path / "ccache"))
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A kernel in a git tree."""
+    tree = fakesource.write(tmp_path / "linux")
+    commit(tree, "the base")
+    return tree
+
+
+def limited(tmp_path: Path, **programs: str) -> str:
+    """A PATH with the tools of a build, of which ``programs`` are scripts of ours; an empty one is missing."""
+    folder = tmp_path / "bin"
+    for name in (*TOOLS, "sh", "cp", "mv", "grep", "cat", "mkdir", "echo", "rm", "as", "sleep"):
+        if name not in programs:
+            folder.mkdir(exist_ok=True)
+            (folder / name).symlink_to(proc.need(name))
+    for name, text in programs.items():
+        if text:
+            written(folder / name, f"#!/bin/sh\n{text}\n".encode()).chmod(0o755)
+    return str(folder)
+
+
+def test_no_compiler(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", limited(tmp_path, gcc="", flex="", **{"as": ""}))
+    monkeypatch.setattr(proc, "find", finder(tmp_path / "bin"))
+    with pytest.raises(InfraError, match=r"gcc, flex are not installed, to build a kernel; scripts/setup --build"):
+        made(tree)
+
+
+def finder(folder: Path) -> object:
+    """proc.find() of a machine that has nothing but ``folder``."""
+    return lambda name: folder / name if (folder / name).exists() else None
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ("v1.21", r"pahole 1\.21 is too old: this source needs 1\.22 or newer for BTF; install a newer one"),
+        ("", r"pahole is not installed, to build a kernel; scripts/setup --build"),
+    ],
+    ids=["old", "missing"],
+)
+def test_pahole(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, problem: str) -> None:
+    monkeypatch.setenv("PATH", limited(tmp_path, pahole=f"echo {said}" if said else ""))
+    monkeypatch.setattr(proc, "find", finder(tmp_path / "bin"))
+    with pytest.raises(InfraError, match=problem):
+        made(tree)
+
+
+def test_a_pahole_that_is_new_enough(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", limited(tmp_path, pahole="echo v1.30"))
+    assert made(tree).provenance.pahole == "v1.30"
+
+
+def test_another_compiler_makes_another_kernel(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = made(tree)
+    gcc = proc.need("gcc")
+    text = f'[ "$1" = --version ] && {{ echo "gcc (Other) 99.1"; exit; }}; exec {gcc} "$@"'
+    monkeypatch.setenv("PATH", limited(tmp_path, gcc=text))
+    second = made(tree)
+    assert second.key != first.key
+    assert second.provenance.compiler == "gcc (Other) 99.1"
+
+
+def test_a_compiler_that_the_kernel_killed_is_the_machines_fault(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = 'case "$*" in *fork.c) echo "gcc: fatal error: Killed signal terminated program cc1" >&2; exit 1;; esac\n'
+    monkeypatch.setenv("PATH", limited(tmp_path, gcc=f'{text}exec {proc.need("gcc")} "$@"'))
+    with pytest.raises(InfraError, match=r"Killed signal terminated program cc1; the machine is out of memory"):
+        made(tree)
+
+
+def test_a_full_disk_that_only_a_program_saw(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "fatal error: error writing to /tmp/x: No space left on device"
+    text = f'case "$*" in *fork.c) echo "{said}" >&2; exit 1;; esac\n'
+    monkeypatch.setenv("PATH", limited(tmp_path, gcc=f'{text}exec {proc.need("gcc")} "$@"'))
+    with pytest.raises(NoSpace, match=r"no space left for the cache in .*; free some, or set KFUNCTEST_CACHE"):
+        made(tree)
+
+
+def test_a_full_disk_leaves_nothing_half_written(tree: Path, tmp_path: Path) -> None:
+    """The cache on a disk of a megabyte, which objects of some megabytes fill."""
+    enter = [proc.need("unshare"), "--mount", "--map-root-user", "sh", "-c"]
+    place = tmp_path / "cache"
+    place.mkdir()
+    mount = 'mount -t tmpfs -o size=3M none "$0" && "$@"; s=$?; echo left: $(cd "$0" && ls -A built 2>&1); exit $s'
+    if proc.run([*enter, 'mount -t tmpfs none "$0"', place], seconds=20, check=False).status:
+        pytest.skip("not applicable: this machine lets us mount nothing")
+    edit(tree / "kernel" / "fork.c", "long spoon", "char big[3000000] = { 1 };\nlong spoon")
+    commit(tree)
+    done = proc.run([*enter, mount, place, *child(tree)], seconds=60, cwd=CHECKOUT, check=False)
+    assert done.status == 3, done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert re.match(r"build-kernel: no space left for the cache in .*; free some, or set KFUNCTEST_CACHE", line), line
+    assert "Traceback" not in done.stderr
+    assert "vmlinuz" not in done.stdout
+    assert ".partial" not in done.stdout
