@@ -91,6 +91,16 @@ def test_the_same_is_not_built_twice_nor_checked_out(tree: Path, monkeypatch: py
     assert made(tree) == first
 
 
+def test_a_build_touches_nothing_of_the_users(tree: Path, tmp_path: Path) -> None:
+    """Neither its files nor its index, refs and objects: compared byte by byte, with times."""
+    edit(tree / "mm" / "vmscan.c", "one()", "2 * one()")
+    (tmp_path / "a.diff").write_text(git(tree, "diff") + "\n")
+    (tree / "mm" / "untracked.c").write_text("no C at all")
+    before = fakesource.snapshot(tree)
+    made(f"{tree}@HEAD", tmp_path / "a.diff")
+    assert fakesource.snapshot(tree) == before
+
+
 def test_a_change_compiles_what_depends_on_it(tree: Path) -> None:
     first = made(tree)
     edit(tree / "mm" / "vmscan.c", "one()", "2 * one()")
@@ -139,6 +149,23 @@ def test_an_option_that_is_lost_stops_the_build_before_it_starts(tree: Path) -> 
     with pytest.raises(SpecError, match=r"memcg\.config:\d+: CONFIG_MEMCG=y"):
         made(tree)
     assert not list((cache.root() / "trees").rglob("*.o"))
+
+
+def test_a_configuration_is_made_anew_where_it_may_differ(tree: Path) -> None:
+    """A log begins with the configuration, where one was made."""
+
+    def configured() -> bool:
+        return "CONFIGURED" in (made(tree).folder / "build.log").read_text()
+
+    edit(tree / "Makefile", "olddefconfig:", "olddefconfig:\n\t@echo CONFIGURED")
+    commit(tree)
+    assert configured()
+    edit(tree / "mm" / "vmscan.c", "one()", "2 * one()")
+    commit(tree)
+    assert not configured()
+    edit(tree / "lib" / "Kconfig.debug", "OTHER", "ANOTHER")
+    commit(tree)
+    assert configured()
 
 
 def test_the_first_error_and_the_log_are_named(tree: Path) -> None:

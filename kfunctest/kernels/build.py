@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from kfunctest import cache
-from kfunctest.kernels import fragments, make, patches, slot, toolchain
+from kfunctest.kernels import configured, fragments, make, patches, slot, toolchain
+from kfunctest.kernels.fragments import Wanted
 from kfunctest.kernels.model import Provenance
 from kfunctest.kernels.patches import Patch
 from kfunctest.kernels.progress import Progress
@@ -64,8 +65,7 @@ def build(recipe: Recipe, progress: Progress) -> Built:
         if known := _recorded(recipe, record, tree, tools):  # by whom we waited for
             return known
         place.check_out(recipe.source.store, tree)
-        config = make.configure(place, tools, text, recipe.flavours)
-        fragments.check(wanted, config, place.src)
+        config = _configure(place, recipe, tree, wanted, tools)
         key = cache.digest(_FORMAT, tree, config, *tools.words, recipe.contract or "")
         built = Built(key, _provenance(recipe, tree, tools))
         if not built.folder.is_dir():
@@ -73,6 +73,23 @@ def build(recipe: Recipe, progress: Progress) -> Built:
             cache.entry("built", key, lambda folder: _keep(folder, image, place, built.provenance))
         _write(record, key)
         return built
+
+
+def _configure(
+    place: slot.Slot, recipe: Recipe, tree: str, wanted: Sequence[Wanted], tools: toolchain.Toolchain
+) -> str:
+    """Configure the slot and hold the outcome to what was wanted; from memory where it cannot have changed."""
+    text = fragments.text(wanted)
+    kept = configured.place(recipe.source.store, tree, text, tools)
+    known = configured.recall(kept)
+    if known is not None:
+        configured.put(place.obj / ".config", known)
+        place.log.write_bytes(b"")
+        return known
+    config = make.configure(place, tools, text, recipe.flavours)
+    fragments.check(wanted, config, place.src)
+    configured.remember(kept, config)
+    return config
 
 
 def read_provenance(folder: Path) -> Provenance | None:
