@@ -205,7 +205,8 @@ def test_a_check_that_passes_reads_no_kconfig(tmp_path: Path) -> None:
         ("MEMCG_V1=y", CONFIG + "CONFIG_PREEMPT_RT=y\n", "needs !CONFIG_PREEMPT_RT (<depends on MEMCG &>), "
          "where CONFIG_PREEMPT_RT is not in this tree"),
         ("DEEP=y", without(CONFIG, "MEMCG", "CGROUPS"), "needs CONFIG_MEMCG_V1, "
-         "which is not set (<depends on MEMCG_V1>); that needs CONFIG_CGROUPS, which is not set (<if CGROUPS>), and needs CONFIG_MEMCG, "
+         "which is not set (<depends on MEMCG_V1>); that needs CONFIG_CGROUPS, "
+         "which is not set (<if CGROUPS>), and needs CONFIG_MEMCG, "
          "which is not set (<depends on MEMCG &>); that needs CONFIG_CGROUPS, which is not set (<if CGROUPS>)"),
         ("TWICE=y", CONFIG, "needs CONFIG_EXPERT = y (<depends on EXPERT = y>), where CONFIG_EXPERT is not set"),
         ("NEWER=y", CONFIG, "needs CONFIG_EXPERT || !CONFIG_SMP (<depends on EXPERT if SMP>), "
