@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import io
 import re
+import time
+
+import pytest
 
 from kfunctest.kernels.progress import Progress
 
@@ -40,6 +43,40 @@ def test_a_transfer_that_fails_is_not_called_done() -> None:
     stream = io.StringIO()
     try:
         with Progress(stream).transfer("Linux 7.9", 1_000_000):
+            raise OSError
+    except OSError:
+        pass
+    assert "done" not in stream.getvalue()
+
+
+def test_a_log_of_a_build_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10_000, 10))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    stream = io.StringIO()
+    with Progress(stream).steps("building 7.9-slim", 1500, "objects") as report:
+        for done in range(10):
+            report(done)
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "building 7.9-slim ..."
+    assert 2 <= len(lines[1:-1]) <= 5
+    assert all(re.fullmatch(r"building 7\.9-slim: \d of about 1500 objects", line) for line in lines[1:-1])
+    assert re.fullmatch(r"building 7\.9-slim: done in \d+ s", lines[-1])
+
+
+@pytest.mark.parametrize("expected", [1500, 500, None])
+def test_a_terminal_of_a_build_gets_a_bar_that_ends_full_whatever_was_expected(expected: int | None) -> None:
+    stream = Terminal()
+    with Progress(stream).steps("building 7.9-slim", expected, "objects") as report:
+        report(750)
+    last = stream.getvalue().split("\r")[-1]
+    done = min(750, expected or 750)
+    assert re.match(rf"building 7\.9-slim: 100%\|.*\| {done}/{done} ", last), last
+
+
+def test_a_build_that_fails_is_not_called_done() -> None:
+    stream = io.StringIO()
+    try:
+        with Progress(stream).steps("building", 3, "objects"):
             raise OSError
     except OSError:
         pass

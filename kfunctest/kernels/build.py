@@ -47,6 +47,11 @@ class Built:
         """What ``--kernel`` takes: image, vmlinux, configuration, log and provenance."""
         return cache.root() / "built" / self.key
 
+    @property
+    def image_digest(self) -> str:
+        """What tells two images apart: that of :class:`kfunctest.kernels.model.Kernel`."""
+        return cache.digest((self.folder / IMAGE).read_bytes())
+
 
 def build(recipe: Recipe, progress: Progress) -> Built:
     """The kernel that ``recipe`` makes, from the cache where it was made before.

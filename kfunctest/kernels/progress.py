@@ -50,15 +50,15 @@ class Progress:
 
         ``expected`` is about how many there will be, or None. Without a terminal a line comes every 30 s.
         """
-        start = time.monotonic()
         if self._stream.isatty():
             columns, rows = shutil.get_terminal_size()
-            with tqdm(
-                total=expected, desc=what, unit=f" {unit}", file=self._stream, ncols=columns, nrows=rows, leave=False
-            ) as bar:
+            with tqdm(total=expected, desc=what, unit=f" {unit}", file=self._stream, ncols=columns, nrows=rows) as bar:
                 yield lambda done: void(bar.update(min(done, expected or done) - bar.n))
-        else:
-            yield _Sparse(self.say, what, expected, unit)
+                bar.total = bar.n  # there were fewer or more than expected: it is done
+                bar.refresh()
+            return
+        start = time.monotonic()
+        yield _Sparse(self.say, what, expected, unit)
         self.say(f"{what}: done in {time.monotonic() - start:.0f} s")
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from kfunctest import cache
+from kfunctest.errors import InfraError
 from kfunctest.kernels.gitstore import Store
 
 #: Part of a slot's name: raise it when what is in one can no longer be built upon.
@@ -59,6 +60,8 @@ class Slot:
         env = {"GIT_INDEX_FILE": str(self.folder / "index"), "GIT_WORK_TREE": str(self.src)}
         with cache.filling():
             (self.folder / "index.lock").unlink(missing_ok=True)  # of a git that was killed
+            if not self.src.exists():
+                _check_space(self.folder, store, tree)
             self.src.mkdir(parents=True, exist_ok=True)
             again = torn.exists()
             torn.touch()
@@ -83,6 +86,18 @@ class Slot:
         for target in self.obj.rglob("*.o"):
             if not target.with_name(f".{target.name}.cmd").exists():
                 target.unlink()
+
+
+def _check_space(folder: Path, store: Store, tree: str) -> None:
+    """Refuse what would fail after minutes: a new slot takes the source, and objects of about the same size."""
+    sizes = (line.split(None, 4)[3] for line in store.git("ls-tree", "-r", "-l", tree).stdout.splitlines())
+    needed = 2 * sum(int(size) for size in sizes if size.isdigit())
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InfraError(
+            f"a build needs {needed >> 20} MB in {cache.root()}, its disk has {free >> 20} MB free",
+            remedy=cache.SPACE_REMEDY,
+        )
 
 
 @contextmanager
