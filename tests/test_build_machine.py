@@ -123,3 +123,22 @@ def test_a_full_disk_leaves_nothing_half_written(tree: Path, tmp_path: Path) -> 
     assert "Traceback" not in done.stderr
     assert "vmlinuz" not in done.stdout
     assert ".partial" not in done.stdout
+
+
+def test_ccache_is_used_where_it_is(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", limited(tmp_path))
+    first = made(tree)
+    edit(tree / "mm" / "vmscan.c", "one()", "2 * one()")
+    commit(tree)
+    said = tmp_path / "said"
+    ccache = written(
+        tmp_path / "bin" / "ccache",
+        f'#!/bin/sh\necho "$CCACHE_BASEDIR $@" >> {said}\nexec {tmp_path}/bin/gcc "$@"\n'.encode(),
+    )
+    ccache.chmod(0o755)
+    second = made(tree)
+    lines = [line for line in said.read_text().splitlines() if " -c " in line]
+    assert len(lines) == 1
+    assert lines[0].startswith(str(tmp_path / "cache" / "trees" / "linux-"))
+    assert "vmscan" in lines[0]
+    assert second.provenance.compiler == first.provenance.compiler

@@ -78,6 +78,14 @@ def test_a_bare_repository_has_a_source_too(tree: Path, tmp_path: Path) -> None:
     assert source.resolve(str(tmp_path / "bare.git")).tree == git(tree, "rev-parse", "HEAD^{tree}")
 
 
+def test_a_clone_that_borrows_its_objects(tree: Path, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "--quiet", "--shared", tree, "shared")
+    found = source.resolve(str(tmp_path / "shared"))
+    with opened(found.lineage, ()) as slot:
+        slot.check_out(found.store, found.tree)
+        assert (slot.src / "mm" / "memcontrol.c").read_text() == (tree / "mm" / "memcontrol.c").read_text()
+
+
 def test_nothing_of_the_users_is_touched(tree: Path, tmp_path: Path) -> None:
     """Not the tree, not the index, not the refs, not the objects: compared byte by byte, with times."""
     (tree / "mm" / "untracked.c").write_text("")
