@@ -353,6 +353,7 @@ int not_put_on_error_path(__u64 *ctx)
 /* After the first put the program owns nothing that it could put. */
 SEC("?syscall")
 __failure __msg("release kfunc bpf_put_mem_cgroup expects referenced PTR_TO_BTF_ID passed to R1")
+__msg_until("6.12", "arg#0 pointer type STRUCT mem_cgroup must point to scalar, or struct with scalar")
 int put_twice(void *ctx)
 {
 	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();
