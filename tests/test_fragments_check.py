@@ -215,7 +215,7 @@ def test_a_check_that_passes_reads_no_kconfig(tmp_path: Path) -> None:
         ("PAGE_COUNTER=n", CONFIG, "it is y: CONFIG_MEMCG selects it (<select PAGE_COUNTER>)"),
         ("PAGE_COUNTER=y", without(CONFIG, "PAGE_COUNTER", "MEMCG"), "cannot be set by hand: "
          "only CONFIG_MEMCG can select it (<config PAGE_COUNTER>)"),
-        ("HZ=1000", CONFIG + "CONFIG_HZ=250\n", "cannot be set by hand: its default decides (<config HZ>)"),
+        ("HZ=1000", CONFIG + "CONFIG_HZ=250\n", "cannot be set by hand: its default is 250 (<config HZ>)"),
         ("EVENTFD=n", CONFIG, "it is y: can be chosen only with CONFIG_EXPERT (<if EXPERT>)"),
         ("UNWINDER_ORC=y", CONFIG.replace("UNWINDER_ORC", "UNWINDER_GUESS"),
          "CONFIG_UNWINDER_GUESS was taken, of the choice at <choice>"),

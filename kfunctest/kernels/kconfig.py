@@ -43,6 +43,7 @@ class Definition:
     choice: str | None
     prompts: list[Condition] = field(default_factory=list)
     ranges: list[str] = field(default_factory=list)
+    defaults: list[str] = field(default_factory=list)
     transitional: bool = False
 
 
@@ -139,6 +140,8 @@ class _Reader:
                 self.known.selects.setdefault(rest.split()[0], []).append(select)
         elif keyword == "range":
             entry.ranges.append(f"{rest} ({place})")
+        elif keyword in ("default", "def_bool", "def_tristate"):
+            entry.defaults.append(rest)
         elif keyword == "transitional":
             entry.transitional = True
 

@@ -49,7 +49,7 @@ def _forced(known: Known, definitions: list[Definition], final: Mapping[str, str
 def _unmet(known: Known, definitions: list[Definition], final: Mapping[str, str], depth: int) -> str:
     """What the definition that is nearest to being met needs, and why that is not there; empty when all is met."""
     unmet = min((_missing(definition.needs, final) for definition in definitions), key=len)
-    return ", and ".join(_need(known, part, place, final, depth) for part, place in unmet)
+    return ", and ".join(dict.fromkeys(_need(known, part, place, final, depth) for part, place in unmet))
 
 
 def _missing(needs: list[Condition], final: Mapping[str, str]) -> list[tuple[Expr, str]]:
@@ -89,7 +89,8 @@ def _prompt(known: Known, definitions: list[Definition], final: Mapping[str, str
     prompts = [prompt for definition in definitions for prompt in definition.prompts]
     if not prompts:
         selectors = [f"CONFIG_{select.by}" for select in known.selects.get(definitions[0].name, [])][:_SELECTORS]
-        by = f"only {' or '.join(selectors)} can select it" if selectors else "its default decides"
+        defaults = [text for definition in definitions for text in definition.defaults]
+        by = f"only {' or '.join(selectors)} can select it" if selectors else f"its default is {' or '.join(defaults) or 'n'}"
         return f"cannot be set by hand: {by} ({definitions[0].place})"
     hidden = min((_missing([prompt], final) for prompt in prompts), key=len)
     return f"can be chosen only with {hidden[0][0]} ({hidden[0][1]})" if hidden else ""
