@@ -42,6 +42,11 @@ def flush_lag(cpus: int) -> int:
     return (2 * FLUSH_BATCH_UPDATES - 1) * cpus
 
 
+def threshold(cpus: int) -> int:
+    """Updates of which more must be pending for a flush not to be a no-op: memcg_vmstats_needs_flush()."""
+    return FLUSH_BATCH_UPDATES * cpus
+
+
 def stock(cpus: int, page_size: int) -> int:
     """Bytes by which memory.current may exceed what is in use: every CPU's stock."""
     return CHARGE_BATCH_PAGES * cpus * page_size
@@ -73,22 +78,25 @@ def flushed_slack(cpus: int, page_size: int) -> int:
 class Rounds:
     """Rounds of charging, reading, flushing and reading again: in which of them is the growth known exactly?
 
-    In one whose first reading is what the last flush left: no flusher struck, so all that was charged was pending, and
-    was flushed. If one did strike, some may be pending still, and neither this round nor the next can be judged.
+    In one that ends with a flush of everything, as the one before did; and that is a flush before which more than
+    ``threshold`` updates were pending. They may be fewer although more were made: the kernel's own flusher sets their
+    count to zero when it is done, and so forgets those made since it read the values (mem_cgroup_css_rstat_flush(),
+    mm/memcontrol.c). The values are not lost: the next flush brings them up.
     """
 
-    def __init__(self) -> None:
-        self.judged = 0
+    def __init__(self, threshold: int) -> None:
+        #: How many rounds could be judged, and in how many of them the first reading was what the last flush had left.
+        self.judged = self.stale = 0
+        self._threshold = threshold
         self._last: int | None = None
-        self._sure = False
 
-    def grown(self, before: int, after: int) -> int | None:
+    def grown(self, before: int, pending: int, after: int) -> int | None:
         """By how much the value grew from the last round's flush to this round's; None where that cannot be told."""
-        last, sure = self._last, self._sure
-        self._last, self._sure = after, before == last
-        if last is None or not (sure and self._sure):
+        last, self._last = self._last, after if pending > self._threshold else None
+        if last is None or self._last is None:
             return None
         self.judged += 1
+        self.stale += before == last
         return after - last
 
 

@@ -22,7 +22,6 @@ from kfunctest.measure import (
     plenty,
     sandwich,
     slab_held_back,
-    surely_flushed,
 )
 from kfunctest.statkeys import PROACTIVE, SUMS, printed, through_page_state, through_vm_events
 from kfunctest.target.kernel_log import CLEAR_WARN_ONCE, logged
@@ -37,8 +36,9 @@ pytestmark = pytest.mark.kfunc(name="page_state")
 UNTRACKED = ("NR_ISOLATED_ANON", "NR_DIRTIED", "NR_WRITTEN", "NR_VMSCAN_IMMEDIATE")
 
 
-def flushed(kfuncs: Kfuncs, memcg: Memcg, item: int) -> int:
-    """The item after a flush, in one run of the program."""
+def flushed(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, item: int, *, busy: Memcg | None = None) -> int:
+    """The item after a flush of all that was done before, by the worker in ``busy`` or else in the memcg itself."""
+    (busy or memcg).stir(vm.cpus)
     return kfuncs.flushed(memcg, Call("PAGE_STATE", item))[0]
 
 
@@ -51,13 +51,13 @@ def test_page_state_follows_the_bytes_touched(
 ) -> None:
     """Up and down again, by far more updates than the flush threshold."""
     memcg.start()
-    before = flushed(kfuncs, memcg, getattr(items, item))
+    before = flushed(vm, kfuncs, memcg, getattr(items, item))
     touched = getattr(memcg, charge)(plenty(vm.cpus, vm.page_size))
-    grown = flushed(kfuncs, memcg, getattr(items, item)) - before
+    grown = flushed(vm, kfuncs, memcg, getattr(items, item)) - before
     slack = flushed_slack(vm.cpus, vm.page_size)
     assert abs(grown - touched) <= slack, f"{item} of {memcg.path} grew by {grown} bytes, expected {touched} +- {slack}"
     getattr(memcg, release)()
-    kept = flushed(kfuncs, memcg, getattr(items, item)) - before
+    kept = flushed(vm, kfuncs, memcg, getattr(items, item)) - before
     assert abs(kept) <= slack, f"{item} of {memcg.path} kept {kept} bytes after the release, expected 0 +- {slack}"
 
 
@@ -75,6 +75,7 @@ def test_page_state_agrees_with_memory_stat(vm: Vm, memcg: Memcg, kfuncs: Kfuncs
     size = plenty(vm.cpus, vm.page_size)
     memcg.charge_anon(size)
     memcg.charge_shmem(size // 2)
+    memcg.stir(vm.cpus)
     reads = [items.call(name) for name in names.values()]
     before = kfuncs.flushed(memcg, *reads)
     stat = memcg.stat()
@@ -92,7 +93,8 @@ def test_page_state_of_a_parent_counts_its_children(vm: Vm, memcg: Memcg, kfuncs
     leaf = memcg.child().child("grandchild")
     touched = leaf.charge_anon(plenty(vm.cpus, vm.page_size))
     value = sandwich(
-        lambda: flushed(kfuncs, memcg, items.NR_ANON_MAPPED), lambda: kfuncs.page_state(leaf, items.NR_ANON_MAPPED)
+        lambda: flushed(vm, kfuncs, memcg, items.NR_ANON_MAPPED, busy=leaf),
+        lambda: kfuncs.page_state(leaf, items.NR_ANON_MAPPED),
     )
     assert value, f"NR_ANON_MAPPED of {leaf.path}, against that of its parent {memcg.path}, in bytes: {value}"
     least = touched - flush_lag(vm.cpus) * vm.page_size
@@ -104,9 +106,9 @@ def test_page_state_counts_what_every_cpu_charged(vm: Vm, memcg: Memcg, kfuncs: 
     memcg.start()
     for cpu in range(vm.cpus):
         memcg.pin(cpu)
-        before = flushed(kfuncs, memcg, items.NR_ANON_MAPPED)
+        before = flushed(vm, kfuncs, memcg, items.NR_ANON_MAPPED)
         touched = memcg.charge_anon(plenty(vm.cpus, vm.page_size))
-        grown = flushed(kfuncs, memcg, items.NR_ANON_MAPPED) - before
+        grown = flushed(vm, kfuncs, memcg, items.NR_ANON_MAPPED) - before
         slack = flushed_slack(vm.cpus, vm.page_size)
         assert abs(grown - touched) <= slack, (
             f"NR_ANON_MAPPED of {memcg.path} grew by {grown} bytes, charged on CPU {cpu}: {touched} +- {slack}"
@@ -123,10 +125,10 @@ def test_page_state_of_kernel_memory_is_in_bytes(vm: Vm, memcg: Memcg, kfuncs: K
     leaf.start()
     names = ("NR_KERNEL_STACK_KB", "NR_PAGETABLE", "NR_SLAB_UNRECLAIMABLE_B", "NR_SLAB_RECLAIMABLE_B", "MEMCG_PERCPU_B")
     calls = [Call("PAGE_STATE", getattr(items, name)) for name in (*names, "MEMCG_KMEM")]
-    before = flushed(kfuncs, memcg, items.NR_KERNEL_STACK_KB)
+    before = flushed(vm, kfuncs, memcg, items.NR_KERNEL_STACK_KB, busy=leaf)
     children = leaf.fork_children(16)
     leaf.charge_anon(plenty(vm.cpus, vm.page_size))
-    grown = flushed(kfuncs, memcg, items.NR_KERNEL_STACK_KB) - before
+    grown = flushed(vm, kfuncs, memcg, items.NR_KERNEL_STACK_KB, busy=leaf) - before
     expected = [children * pages * vm.page_size for pages in STACK_PAGES]
     assert grown in expected, (
         f"NR_KERNEL_STACK_KB of {memcg.path}: {children} processes, expected one of {expected} bytes, seen {grown}"
@@ -149,8 +151,7 @@ def test_page_state_of_reclaim_is_a_count(vm: Vm, kernel: Kernel, memcg: Memcg, 
     names = ("NR_FILE_PAGES", scan, steal, "WORKINGSET_REFAULT_FILE")
 
     def settled() -> dict[str, int]:
-        # Anonymous memory adds to none of the items, but its updates make the flush of all that came before certain.
-        memcg.charge_anon(2 * surely_flushed(vm.cpus) * vm.page_size)
+        memcg.stir(vm.cpus)  # faults on anonymous memory add to none of the items
         return dict(zip(names, kfuncs.flushed(memcg, *map(items.call, names)), strict=True))
 
     memcg.map_file(kernel.image, size)
@@ -192,7 +193,7 @@ def test_a_sum_of_memory_stat_is_that_of_its_parts(
 def test_page_state_of_a_sibling_is_its_own(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     busy, idle = memcg.child("busy"), memcg.child("idle")
     touched = busy.charge_anon(plenty(vm.cpus, vm.page_size))
-    whole = flushed(kfuncs, memcg, items.NR_ANON_MAPPED)
+    whole = flushed(vm, kfuncs, memcg, items.NR_ANON_MAPPED, busy=busy)
     slack = flushed_slack(vm.cpus, vm.page_size)
     assert abs(whole - touched) <= slack, (
         f"NR_ANON_MAPPED of {memcg.path} in bytes: a child touched {touched}, expected that +- {slack}, seen {whole}"

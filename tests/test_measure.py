@@ -27,3 +27,21 @@ def test_what_is_charged_makes_a_flush_certain(cpus: int) -> None:
     held_back = (measure.FLUSH_BATCH_UPDATES - 1) * cpus
     assert measure.surely_flushed(cpus) - held_back > threshold
     assert measure.plenty(cpus, PAGE) // PAGE >= 2 * measure.surely_flushed(cpus)
+
+
+def test_growth_is_known_between_two_flushes_of_everything() -> None:
+    rounds = measure.Rounds(threshold=128)
+    assert rounds.grown(0, 200, 100) is None  # what was there before is not known
+    assert rounds.grown(100, 129, 150) == 50
+    assert (rounds.judged, rounds.stale) == (1, 1)
+    assert rounds.grown(170, 129, 200) == 50  # a flusher struck before the first reading, and none was lost
+    assert (rounds.judged, rounds.stale) == (2, 1)
+
+
+def test_round_whose_flush_may_have_left_something_is_not_judged_nor_the_next() -> None:
+    rounds = measure.Rounds(threshold=128)
+    rounds.grown(0, 200, 100)
+    assert rounds.grown(100, 128, 100) is None
+    assert rounds.grown(100, 500, 200) is None
+    assert rounds.grown(200, 500, 250) == 50
+    assert (rounds.judged, rounds.stale) == (1, 1)

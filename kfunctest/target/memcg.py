@@ -11,6 +11,7 @@ from types import TracebackType
 
 from kfunctest.errors import GuestError
 from kfunctest.guest import cgroup, workers
+from kfunctest.measure import surely_flushed
 from kfunctest.target.protocol import Target
 
 KiB = 1 << 10
@@ -73,6 +74,14 @@ class Memcg:
     def fault(self, pages: int) -> int:
         """Take one minor fault on each of ``pages`` fresh pages, then free them. Returns the pages."""
         return self._work("fault", pages)
+
+    def stir(self, cpus: int) -> int:
+        """Take as many faults as make the next flush certain, of all that the worker did before. Returns their number.
+
+        Those updates may be forgotten (see :class:`kfunctest.measure.Rounds`), unless more of them follow; that the
+        kernel's flusher strikes a second time within these is out of the question, since it runs every 2 s.
+        """
+        return self.fault(surely_flushed(cpus))
 
     def write_file(self, path: str, size: int) -> int:
         """Write ``size`` bytes to the guest's file ``path``. The VM's writable folders are tmpfs: charged as shmem."""

@@ -6,6 +6,7 @@
  * make them. The program sleeps, which flush_stats needs.
  */
 #include "memcg_kfuncs.h"
+#include <bpf/bpf_core_read.h>
 
 char _license[] SEC("license") = "GPL";
 
@@ -17,6 +18,7 @@ enum call_op {
 	CALL_VM_EVENTS,
 	CALL_MEMORY_EVENTS,
 	CALL_FLUSH_STATS,
+	CALL_PENDING,		/* no kfunc: the updates that a flush would find, as far as the CPUs have told of them */
 };
 
 enum call_error {
@@ -26,11 +28,22 @@ enum call_error {
 	CALL_NO_KFUNC,		/* this kernel lacks the kfunc of calls[failed], or get and put if failed is ncalls */
 	CALL_BAD_OP,		/* calls[failed].op is none of enum call_op */
 	CALL_TOO_MANY,		/* ncalls is more than MAX_CALLS */
+	CALL_NO_COUNT,		/* this kernel keeps its count of pending updates somewhere else */
 };
+
+struct memcg_vmstats {
+	struct {
+		__s64 counter;
+	} stats_updates;
+} __kernel_type;
+
+struct mem_cgroup___with_vmstats {
+	struct memcg_vmstats *vmstats;
+} __kernel_type;
 
 struct call {
 	__u32 op;		/* enum call_op */
-	__s32 index;		/* ignored by CALL_USAGE and CALL_FLUSH_STATS */
+	__s32 index;		/* ignored by CALL_USAGE, CALL_FLUSH_STATS and CALL_PENDING */
 	__u64 value;		/* the result; CALL_FLUSH_STATS leaves it alone */
 };
 
@@ -72,6 +85,11 @@ static __always_inline enum call_error one_call(struct mem_cgroup *memcg, struct
 		if (!bpf_ksym_exists(bpf_mem_cgroup_flush_stats))
 			return CALL_NO_KFUNC;
 		bpf_mem_cgroup_flush_stats(memcg);
+		return CALL_OK;
+	case CALL_PENDING:
+		if (!bpf_core_field_exists(struct memcg_vmstats, stats_updates))
+			return CALL_NO_COUNT;
+		call->value = ((struct mem_cgroup___with_vmstats *)memcg)->vmstats->stats_updates.counter;
 		return CALL_OK;
 	}
 	return CALL_BAD_OP;
