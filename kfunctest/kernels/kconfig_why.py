@@ -89,8 +89,8 @@ def _prompt(known: Known, definitions: list[Definition], final: Mapping[str, str
     prompts = [prompt for definition in definitions for prompt in definition.prompts]
     if not prompts:
         selectors = [f"CONFIG_{select.by}" for select in known.selects.get(definitions[0].name, [])][:_SELECTORS]
-        defaults = [text for definition in definitions for text in definition.defaults]
-        by = f"only {' or '.join(selectors)} can select it" if selectors else f"its default is {' or '.join(defaults) or 'n'}"
+        defaults = [text for definition in definitions for text in definition.defaults] or ["n"]
+        by = f"only {' or '.join(selectors)} can select it" if selectors else f"its default is {' or '.join(defaults)}"
         return f"cannot be set by hand: {by} ({definitions[0].place})"
     hidden = min((_missing([prompt], final) for prompt in prompts), key=len)
     return f"can be chosen only with {hidden[0][0]} ({hidden[0][1]})" if hidden else ""
