@@ -67,14 +67,15 @@ class _Sparse:
 
     def __init__(self, say: Callable[[str], None], what: str, expected: int | None, unit: str) -> None:
         self._say, self._what, self._unit = say, what, unit
-        self._of = f" of about {expected}" if expected else ""
+        self._expected = expected
         self._said = time.monotonic()
         say(f"{what} ...")
 
     def __call__(self, done: int) -> None:
         if time.monotonic() - self._said >= _SPARSE_SECONDS:
             self._said = time.monotonic()
-            self._say(f"{self._what}: {done}{self._of} {self._unit}")
+            of = f" of about {self._expected}" if self._expected and done <= self._expected else ""
+            self._say(f"{self._what}: {done}{of} {self._unit}")
 
 
 def void(_result: object) -> None:
