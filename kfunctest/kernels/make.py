@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import threading
 import time
@@ -28,7 +29,7 @@ _GRACE: Final = 5.0
 
 #: What the kernel's make may know of our environment; all else (KBUILD_*, KCFLAGS, MAKEFLAGS, CC, ...) could change
 #: what comes out.
-_KEPT: Final = re.compile(r"PATH|HOME|USER|LOGNAME|TMPDIR|CCACHE_\w+|XDG_\w+|LD_LIBRARY_PATH")
+_KEPT: Final = re.compile(r"PATH|HOME|USER|LOGNAME|CCACHE_\w+|XDG_\w+|LD_LIBRARY_PATH")
 #: A line of make's about an object of the kernel: "  CC      mm/memcontrol.o".
 _OBJECT: Final = re.compile(rb"^\s+(?:CC|AS|LD|AR|LDS|UPD|OBJCOPY)\b.*\.o$")
 
@@ -110,6 +111,8 @@ def _run(
     seconds: float,
     see: Callable[[bytes], None],
 ) -> None:
+    shutil.rmtree(slot.scratch, ignore_errors=True)
+    slot.scratch.mkdir()
     argv = [proc.need("make"), "-C", str(slot.src), f"O={slot.obj}", *_variables(slot, flavours), *words]
     start = time.monotonic()
     with (
@@ -129,6 +132,7 @@ def _run(
             raise
         finally:
             alarm.cancel()
+    shutil.rmtree(slot.scratch, ignore_errors=True)
     if status:
         if time.monotonic() - start >= seconds:
             raise InfraError(f"the build did not end within {seconds:g} s", remedy=f"look at {slot.log}")
@@ -177,7 +181,7 @@ def _variables(slot: Slot, flavours: Sequence[str]) -> list[str]:
 
 def _environment(slot: Slot, tools: Toolchain) -> dict[str, str | None]:
     dropped: dict[str, str | None] = {name: None for name in os.environ if not _KEPT.fullmatch(name)}
-    ours = {"LC_ALL": "C", "TZ": "UTC", "GIT_CEILING_DIRECTORIES": str(slot.folder)}
+    ours = {"LC_ALL": "C", "TZ": "UTC", "TMPDIR": str(slot.scratch), "GIT_CEILING_DIRECTORIES": str(slot.folder)}
     if tools.ccache is not None:
         # As the first of PATH and not as CC="ccache gcc": to get or lose ccache changes no command line, and so
         # rebuilds nothing. Slots share what is equal but for their paths.

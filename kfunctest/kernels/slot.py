@@ -50,6 +50,11 @@ class Slot:
         return self.folder / "unfinished"
 
     @property
+    def scratch(self) -> Path:
+        """For temporary files of compilers: those of one that was killed are found and removed here."""
+        return self.folder / "tmp"
+
+    @property
     def objects(self) -> Path:
         """How many objects the last whole build made, as a number in a file."""
         return self.folder / "objects"
