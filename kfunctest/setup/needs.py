@@ -165,7 +165,7 @@ BUILD_NEEDS = (
         "zlib.h",
         "resolve_btfids includes it",
         header("zlib.h"),
-        ("zlib1g-dev", "zlib1g-dev", "zlib-ng-compat-devel", "zlib"),
+        ("zlib1g-dev", "zlib1g-dev", "zlib-devel", "zlib"),
     ),
     Need("pahole", "makes their BTF", tool("pahole"), ("pahole", "pahole", "dwarves", "pahole")),
     Need("xz", "unpacks Debian's sources", tool("xz"), ("xz-utils", "xz-utils", "xz", "xz")),
