@@ -163,6 +163,43 @@ def test_a_plain_folder_gives_the_tree_that_git_would(plain: Path) -> None:
     assert found.tree == git(plain, "rev-parse", "HEAD^{tree}")
 
 
+def files(found: source.Source) -> set[str]:
+    """The files of a source."""
+    return set(found.store.git("ls-tree", "-r", "--name-only", found.tree).stdout.split())
+
+
+def test_debians_source_says_that_all_of_it_is_ignored(plain: Path) -> None:
+    """And it may have been built in, so that what is left of that is no part of it."""
+    (plain / ".gitignore").write_text("*.o\n.*.cmd\n/*\n!/debian/\n")
+    before = source.resolve(str(plain))
+    assert files(before) == {*fakesource.FILES, "image", ".gitignore"}
+    for name in (
+        "vmlinux",
+        "vmlinux.o",
+        "System.map",
+        ".config",
+        ".config.old",
+        "Module.symvers",
+        ".Module.symvers.cmd",
+    ):
+        (plain / name).touch()
+    (plain / "mm" / "memcontrol.o").touch()
+    (plain / "mm" / ".memcontrol.o.cmd").touch()
+    assert source.resolve(str(plain)).tree == before.tree
+
+
+def test_a_file_that_came_and_one_that_went(plain: Path) -> None:
+    before = files(source.resolve(str(plain)))
+    (plain / "mm" / "new file.c").touch()
+    (plain / "mm" / "vmscan.c").unlink()
+    (plain / "mm" / "vmscan.c").mkdir()
+    (plain / "mm" / "vmscan.c" / "inner").touch()
+    after = source.resolve(str(plain))
+    listed = set(after.store.git("ls-tree", "-r", "--name-only", after.tree).stdout.splitlines())
+    assert listed - before == {"mm/new file.c", "mm/vmscan.c/inner"}
+    assert before - listed == {"mm/vmscan.c"}
+
+
 def test_a_plain_folder_that_was_changed_is_another_tree(plain: Path) -> None:
     first = source.resolve(str(plain))
     edit(plain / "mm" / "memcontrol.c", "return 3", "return 4")

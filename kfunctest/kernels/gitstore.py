@@ -92,7 +92,7 @@ class Store:
     @contextmanager
     def index(self, name: str) -> Iterator[dict[str, str]]:
         """The index called ``name``, kept for the next time, as an environment for :meth:`git`; one holds it."""
-        path = self.folder / "index" / name  # it is of no use without the objects
+        path = self.folder / "indexes" / name  # it is of no use without the objects
         with cache.locked(f"index-{name}"), cache.filling():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.with_name(f"{name}.lock").unlink(missing_ok=True)  # of a git that was killed

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,23 @@ from kfunctest.kernels.progress import Progress
 #: What is understood, for messages.
 FORMS: Final = "debian:7.2, a git tree (PATH or PATH@REVISION), or a folder with a kernel's source"
 _SECONDS: Final = 600.0
+#: At the top of a folder its .gitignore does not decide what is source: Debian's ignores everything there. In its place
+#: these do, which are left by builds and by tools. (gitignore(5); of what stands on a command line the last counts)
+_NO_SOURCE: Final = (
+    "!/*",
+    *("/.config*", "/.tmp_*", "/.*.cmd", "/.*.d", "/.version", "/.cache*", "/.git", "/.vmlinux*", "/.built-in*"),
+    *("/*.o", "/*.a", "/*.symvers", "/*.orig", "/*.rej", "/*.patch", "/*.log", "/*~"),
+    *(
+        "/vmlinux*",
+        "/System.map",
+        "/modules.*",
+        "/modules-only.*",
+        "/compile_commands.json",
+        "/cscope*",
+        "/tags",
+        "/TAGS",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +167,28 @@ def _from_folder(path: Path, progress: Progress) -> Source:
     with store.index(f"folder-{cache.digest(str(path))}") as index:
         progress.say(f"reading {path} ...")
         env = {**index, "GIT_WORK_TREE": str(path)}
-        store.git("add", "--all", ".", env=env, cwd=path)
+        _update_index(store, env, path)
         tree = store.git("write-tree", env=env).stdout.strip()
     return _checked(str(path), store, tree, f"{path}, tree {tree[:12]}", str(path))
+
+
+def _update_index(store: Store, env: Mapping[str, str], path: Path) -> None:
+    """Make the index what is in the folder: first without what is gone, in whose place there may be a folder now."""
+
+    def listed(*words: str) -> set[str]:
+        found = store.git("ls-files", "-z", *words, env=env, cwd=path).stdout.split("\0")
+        return {name for name in found if name and not name.endswith("/")}  # that would be a repository of its own
+
+    def update(names: set[str], *words: str) -> None:
+        stdin = "".join(f"{name}\0" for name in sorted(names))
+        store.git("update-index", *words, "-z", "--stdin", env=env, cwd=path, stdin=stdin)
+
+    changed = listed("--modified")
+    gone = {name for name in changed if not (path / name).is_file() and not (path / name).is_symlink()}
+    update(gone, "--force-remove")
+    update(changed - gone, "--add")
+    ignored = [f"--exclude={pattern}" for pattern in _NO_SOURCE]
+    update(listed("--others", "--exclude-per-directory=.gitignore", *ignored), "--add")
 
 
 def _checked(lineage: str, store: Store, tree: str, words: str, place: str) -> Source:
