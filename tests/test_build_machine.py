@@ -142,3 +142,16 @@ def test_ccache_is_used_where_it_is(tree: Path, tmp_path: Path, monkeypatch: pyt
     assert lines[0].startswith(str(tmp_path / "cache" / "trees" / "linux-"))
     assert "vmscan" in lines[0]
     assert second.provenance.compiler == first.provenance.compiler
+
+
+@pytest.mark.parametrize(("version", "expected"), [("v1.24", "-J one two"), ("v1.27", "-J -j2 one two")])
+def test_an_old_pahole_is_kept_from_making_no_two_images_alike(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, expected: str
+) -> None:
+    edit(tree / "Makefile", "\t@echo '  LD      vmlinux'", "\t@pahole -J -j2 one two")
+    commit(tree)
+    said = tmp_path / "said"
+    text = f'[ "$1" = --version ] && {{ echo {version}; exit; }}; echo "$@" >> {said}'
+    monkeypatch.setenv("PATH", limited(tmp_path, pahole=text))
+    made(tree)
+    assert said.read_text().splitlines() == [expected]

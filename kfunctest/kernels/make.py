@@ -16,7 +16,7 @@ from typing import Final
 
 from kfunctest import cache, proc
 from kfunctest.errors import InfraError, SpecError
-from kfunctest.kernels import first_error
+from kfunctest.kernels import first_error, wrappers
 from kfunctest.kernels.progress import Progress
 from kfunctest.kernels.slot import Slot
 from kfunctest.kernels.toolchain import Toolchain
@@ -182,21 +182,9 @@ def _variables(slot: Slot, flavours: Sequence[str]) -> list[str]:
 def _environment(slot: Slot, tools: Toolchain) -> dict[str, str | None]:
     dropped: dict[str, str | None] = {name: None for name in os.environ if not _KEPT.fullmatch(name)}
     ours = {"LC_ALL": "C", "TZ": "UTC", "TMPDIR": str(slot.scratch), "GIT_CEILING_DIRECTORIES": str(slot.folder)}
-    if tools.ccache is not None:
-        # As the first of PATH and not as CC="ccache gcc": to get or lose ccache changes no command line, and so
-        # rebuilds nothing. Slots share what is equal but for their paths.
-        ours["PATH"] = f"{_masquerade(tools.ccache)}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    # As the first of PATH and not as CC="ccache gcc": to get or lose ccache changes no command line, and so rebuilds
+    # nothing.
+    ours["PATH"] = f"{wrappers.folder(tools)}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    if tools.ccache is not None:  # slots share what is equal but for their paths
         ours |= {"CCACHE_BASEDIR": str(slot.folder), "CCACHE_NOHASHDIR": "1"}
     return {**dropped, **ours}
-
-
-def _masquerade(ccache: Path) -> Path:
-    """A folder in which gcc is ccache (ccache(1), "run modes")."""
-    folder = cache.root() / "trees" / "ccache"
-    folder.mkdir(parents=True, exist_ok=True)
-    link = folder / "gcc"
-    if not link.is_symlink() or link.readlink() != ccache:
-        partial = folder / f".gcc-{os.getpid()}"
-        partial.symlink_to(ccache)
-        partial.replace(link)
-    return folder

@@ -33,6 +33,11 @@ class Toolchain:
         """What decides, of the toolchain, which image comes out."""
         return (self.compiler, self.linker, self.pahole)
 
+    @property
+    def pahole_version(self) -> int:
+        """As the kernel's build counts it: 124 means 1.24."""
+        return _number(self.pahole)
+
 
 def find(source: Source) -> Toolchain:
     """The toolchain of this machine. Raises InfraError when a tool is missing, or pahole is too old for ``source``."""
@@ -55,9 +60,14 @@ def _require(source: Source, pahole: str) -> None:
     text = source.store.text(source.tree, "lib/Kconfig.debug") or ""
     entry = re.search(r"^config DEBUG_INFO_BTF\n(?:[ \t#].*\n|\n)*", text, re.MULTILINE)
     asked = [int(number) for number in re.findall(r"PAHOLE_VERSION >= (\d+)", entry[0])] if entry else []
-    found = re.search(r"(\d+)\.(\d+)", pahole)
-    if asked and found and int(found[1]) * 100 + int(found[2]) < max(asked):
+    if asked and _number(pahole) < max(asked):
         needed = f"{max(asked) // 100}.{max(asked) % 100}"
         raise InfraError(
-            f"pahole {found[0]} is too old: this source needs {needed} or newer for BTF", remedy=_PAHOLE_REMEDY
+            f"pahole {pahole.removeprefix('v')} is too old: this source needs {needed} or newer for BTF",
+            remedy=_PAHOLE_REMEDY,
         )
+
+
+def _number(pahole: str) -> int:
+    found = re.search(r"(\d+)\.(\d+)", pahole)
+    return int(found[1]) * 100 + int(found[2]) if found else 0
