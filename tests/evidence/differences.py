@@ -18,4 +18,38 @@ class Difference:
     v7_judged_by_v2: tuple[str, ...]
 
 
-DIFFERENCES: Final[tuple[Difference, ...]] = ()
+DIFFERENCES: Final[tuple[Difference, ...]] = (
+    Difference(
+        "v7.0 has memory_events, v2 has not",
+        (
+            "test_presence::test_every_kfunc_of_the_contract_is_in_btf",
+            "test_memory_events::test_memory_events_are_zero_in_a_new_memcg",
+            "test_memory_events::test_memory_events_after_an_oom_kill",
+            "test_memory_events::test_memory_events_count_the_high_limit",
+            "test_memory_events::test_memory_events_of_a_child_show_in_its_parent",
+            "test_memory_events::test_memory_events_of_an_index_outside_the_enum_are_minus_one",
+            "test_memory_events::test_memory_events_take_the_last_index",
+        ),
+        ("test_presence::test_no_kfunc_of_another_revision_is_in_btf",),
+    ),
+    Difference(
+        "page_state of an item that memcg does not track: v7.0 gives -1, v2 gives 0 and warns",
+        ("test_page_state::test_page_state_of_items_that_memcg_does_not_track",),
+        ("test_page_state::test_page_state_of_items_that_memcg_does_not_track",),
+    ),
+    Difference(
+        "vm_events of an event that memcg does not track: v7.0 gives -1, v2 gives 0 and warns",
+        ("test_vm_events::test_vm_events_that_memcg_does_not_track",),
+        ("test_vm_events::test_vm_events_that_memcg_does_not_track",),
+    ),
+    Difference(
+        "vm_events of what is no event: v7.0 gives -1; v2 promises nothing, so that nobody can fail it there",
+        ("test_vm_events::test_vm_events_of_an_index_outside_the_enum_are_minus_one",),
+        (),
+    ),
+    Difference(
+        "usage of the root: v7.0 reads its page counter, v2 adds up what the whole system has",
+        ("test_root::test_root_usage_leaves_out_what_tasks_of_the_root_use",),
+        ("test_root::test_root_usage_is_what_the_system_counts",),
+    ),
+)
