@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -21,6 +22,8 @@ EXIT_INTERRUPTED = 130
 def main(argv: list[str]) -> int:
     """Run the command; returns its exit status."""
     options = _parser().parse_args(argv)
+    # What we started is ended before we are.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return 0 if options.run(options) else EXIT_INTERRUPTED
     except KfunctestError as error:

@@ -113,9 +113,11 @@ def builds(source: Source, debian: Kernel, accel: Accelerator, pairs: int, say: 
 
 @contextmanager
 def _own_slot(source: Source) -> Iterator[slot.Slot]:
-    """A slot of this measurement's own, empty but for the source, and removed at the end."""
-    with slot.opened(f"bench-{os.getpid()}", ()) as place:
+    """A slot of this measurement's own, empty but for the source, and removed at the end, or before the next one."""
+    with slot.opened("bench", ()) as place:
         try:
+            slot.remove(place)  # of one that was killed
+            place.obj.mkdir(parents=True)
             place.check_out(source.store, source.tree)
             yield place
         finally:
