@@ -38,7 +38,7 @@ $(O)/vmlinux: $(objects)
 \t@gcc -nostdlib -r -Wl,--no-undefined -o $@ $^
 $(image): $(O)/vmlinux image
 \t@mkdir -p $(@D)
-\t@cat image $(O)/mm/memcontrol.o > $@
+\t@{ cat image $(O)/mm/memcontrol.o; echo $(LOCALVERSION); } > $@
 """
 
 MEMCONTROL = """\

@@ -16,7 +16,7 @@ import pytest
 
 from kfunctest import cache, proc
 from kfunctest.errors import SpecError
-from kfunctest.kernels import build, slot
+from kfunctest.kernels import build, fragments, slot
 from kfunctest.kernels.build import Built
 from kfunctest.wait import wait_until
 from tests import fakesource
@@ -113,16 +113,39 @@ def test_a_change_compiles_what_depends_on_it(tree: Path) -> None:
     assert made(f"{tree}@HEAD~2") == first
 
 
-def test_a_patch_and_a_commit_of_it_are_one_kernel(tree: Path, tmp_path: Path) -> None:
+def test_a_patch_and_a_commit_of_it_are_one_image_of_two_origins(tree: Path, tmp_path: Path) -> None:
     git(tree, "tag", "base")
     edit(tree / "mm" / "memcontrol.c", "return 2", "return 22")
     commit(tree, "mm: larger")
     git(tree, "format-patch", "--quiet", "-o", tmp_path / "series", "base")
     patched = made(f"{tree}@base", tmp_path / "series")
     committed = made(tree)
-    assert patched.key == committed.key
-    assert [subject for _, subject in patched.provenance.patches] == ["mm: larger"]
-    assert committed.provenance.patches == ()
+    assert patched.image_digest == committed.image_digest
+    ours, theirs = (build.read_provenance(built.folder) for built in (patched, committed))
+    assert ours
+    assert theirs
+    assert ours.tree == theirs.tree
+    assert (ours.source, [subject for _, subject in ours.patches]) == (
+        f"{tree} at {git(tree, 'rev-parse', '--short', 'base')} (the base)",
+        ["mm: larger"],
+    )
+    assert (theirs.source, theirs.patches) == (
+        f"{tree} at {git(tree, 'rev-parse', '--short', 'HEAD')} (mm: larger)",
+        (),
+    )
+    assert compiled(committed) == set(), "the slot had all of it"
+
+
+def test_a_flavour_that_adds_no_option_is_an_image_of_its_own(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is part of the kernel's name, which is in the image."""
+    plain = made(tree)
+    load = fragments.load
+    monkeypatch.setattr(fragments, "load", lambda _flavours, release: load((), release))
+    flavoured = made(tree, flavours=("mglru",))
+    assert (flavoured.folder / build.CONFIG).read_bytes() == (plain.folder / build.CONFIG).read_bytes()
+    assert (flavoured.folder / build.IMAGE).read_bytes().endswith(b"-mglru\n")
+    assert (plain.folder / build.IMAGE).read_bytes().endswith(b"-slim\n")
+    assert build.read_provenance(flavoured.folder) == flavoured.provenance
 
 
 def test_the_same_tree_gives_the_same_image_elsewhere(

@@ -62,21 +62,21 @@ def build(recipe: Recipe, progress: Progress) -> Built:
     tools = toolchain.find(recipe.source)
     wanted = fragments.load(recipe.flavours, recipe.source.release)
     tree = patches.apply(recipe.source.store, recipe.source.tree, recipe.patches)
-    text = fragments.text(wanted)
-    record = _record(recipe, tree, text, tools)
-    if known := _recorded(recipe, record, tree, tools):
+    provenance = _provenance(recipe, tree, tools)
+    record = cache.root() / "resolved" / f"build-{_key(provenance, fragments.text(wanted))}.json"
+    # A hit needs neither a checkout nor a configuration.
+    if known := _recorded(record, provenance):
         return known
     with slot.opened(recipe.source.lineage, sorted(recipe.flavours)) as place:
-        if known := _recorded(recipe, record, tree, tools):  # by whom we waited for
+        if known := _recorded(record, provenance):  # by whom we waited for
             return known
         place.check_out(recipe.source.store, tree)
         config = _configure(place, recipe, tree, wanted, tools)
-        key = cache.digest(_FORMAT, tree, config, *tools.words, recipe.contract or "")
-        built = Built(key, _provenance(recipe, tree, tools))
+        built = Built(_key(provenance, config), provenance)
         if not built.folder.is_dir():
             image = make.build(place, tools, recipe.flavours, _title(recipe), progress)
-            cache.entry("built", key, lambda folder: _keep(folder, image, place, built.provenance))
-        _write(record, key)
+            cache.entry("built", built.key, lambda folder: _keep(folder, image, place, provenance))
+        _write(record, built.key)
         return built
 
 
@@ -113,15 +113,14 @@ def _title(recipe: Recipe) -> str:
     return "-".join([f"{major}.{minor}", *(sorted(recipe.flavours) or ["slim"])])
 
 
-def _record(recipe: Recipe, tree: str, text: str, tools: toolchain.Toolchain) -> Path:
-    """Where it is written which kernel comes of this: a hit needs neither a checkout nor a configuration."""
-    parts = (tree, text, "/".join(sorted(recipe.flavours)), *tools.words, recipe.contract or "")
-    return cache.root() / "resolved" / f"build-{cache.digest(_FORMAT, *parts)}.json"
+def _key(provenance: Provenance, options: str) -> str:
+    """The name of what comes of this: of all that is kept with a kernel, so that none tells another one's origin."""
+    return cache.digest(_FORMAT, json.dumps(asdict(provenance)), options)
 
 
-def _recorded(recipe: Recipe, record: Path, tree: str, tools: toolchain.Toolchain) -> Built | None:
+def _recorded(record: Path, provenance: Provenance) -> Built | None:
     try:
-        built = Built(str(json.loads(record.read_text())["key"]), _provenance(recipe, tree, tools))
+        built = Built(str(json.loads(record.read_text())["key"]), provenance)
     except (OSError, ValueError, KeyError):
         return None
     return built if built.folder.is_dir() else None
