@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import base64
 import quopri
+import re
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,61 @@ def test_mail_is_decoded(tree: Path, base: Source, tmp_path: Path, encoding: str
     (patch,) = patches.read([file])
     assert patch.subject == "mm: größer"
     assert applied(base, file) == git(tree, "rev-parse", "HEAD^{tree}")
+
+
+def attached(subject: str, name: str, content: str) -> bytes:
+    """A letter with a file attached as mail clients do that do not know what it is."""
+    letter = EmailMessage()
+    letter["From"], letter["Subject"] = "N <n@example.org>", subject
+    letter.set_content("See the file.\n")
+    letter.add_attachment(content.encode(), maintype="application", subtype="octet-stream", filename=name)
+    return b"From n@example.org Mon Sep 17 00:00:00 2001\n" + letter.as_bytes() + b"\n\n"
+
+
+def test_a_diff_may_be_attached(tree: Path, base: Source, tmp_path: Path) -> None:
+    first, second = (git(tree, "diff", *ends) + "\n" for ends in (("base", "HEAD~1"), ("HEAD~1", "HEAD")))
+    box = tmp_path / "thread.mbox"
+    box.write_bytes(
+        attached("[PATCH 1/2] mm: one", "a.DIFF", first) + attached("[PATCH 2/2] mm: two", "b.patch", second)
+    )
+    assert applied(base, box) == git(tree, "rev-parse", "HEAD^{tree}")
+    assert [patch.subject for patch in patches.read([box])] == ["mm: one", "mm: two"]
+
+
+def test_a_series_may_be_attached_to_one_letter(tree: Path, base: Source, tmp_path: Path) -> None:
+    letter = tmp_path / "letter.eml"
+    letter.write_bytes(attached("please test", "all.mbox", git(tree, "format-patch", "--stdout", "base") + "\n"))
+    assert applied(base, letter) == git(tree, "rev-parse", "HEAD^{tree}")
+    assert [patch.subject for patch in patches.read([letter])] == ["mm: größer", "mm: the second"]
+
+
+@pytest.mark.parametrize("subject", ["[PATCH v2 2/2] mm: two", "[RFC 02/2] mm: two", "[linux-mm] [PATCH] mm: two"])
+def test_a_change_without_a_diff_is_not_passed_over(tree: Path, series: Path, tmp_path: Path, subject: str) -> None:
+    first = next(series.glob("0001*")).read_bytes() + b"\n"
+    lost = attached(subject, "mm-two.bin", git(tree, "diff", "HEAD~1", "HEAD"))
+    box = tmp_path / "thread.mbox"
+    box.write_bytes(first + lost)
+    said = f'the letter "{subject}" ({box}, letter 2) has no diff in it'
+    with pytest.raises(SpecError, match=re.escape(said)):
+        patches.read([box])
+    next(series.glob("0002*")).write_bytes(lost)
+    with pytest.raises(SpecError, match=re.escape(f'the letter "{subject}" ({series}/0002')):
+        patches.read([series])
+
+
+@pytest.mark.parametrize("subject", ["Re: [PATCH 1/2] mm: one", "[list] RE: [PATCH] mm", "[PATCH 0/2] mm", "thanks"])
+def test_other_letters_are_passed_over(series: Path, tmp_path: Path, subject: str) -> None:
+    box = tmp_path / "thread.mbox"
+    box.write_bytes(attached(subject, "log.txt", "nothing") + next(series.glob("0001*")).read_bytes())
+    assert [patch.subject for patch in patches.read([box])] == ["mm: größer"]
+
+
+def test_the_first_letter_may_begin_with_its_head(tree: Path, base: Source, series: Path, tmp_path: Path) -> None:
+    first, second = (file.read_bytes() for file in sorted(series.glob("000[12]*")))
+    box = tmp_path / "two.mbox"
+    box.write_bytes(first.partition(b"\n")[2] + b"\n" + second)
+    assert applied(base, box) == git(tree, "rev-parse", "HEAD^{tree}")
+    assert [patch.subject for patch in patches.read([box])] == ["mm: größer", "mm: the second"]
 
 
 def test_a_hunk_that_does_not_apply_is_named(tree: Path, series: Path, tmp_path: Path) -> None:

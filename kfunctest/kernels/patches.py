@@ -3,31 +3,20 @@
 
 from __future__ import annotations
 
-import email.policy
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from email.message import EmailMessage
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 from kfunctest import cache, proc
 from kfunctest.errors import SpecError
+from kfunctest.kernels import letters
 from kfunctest.kernels.gitstore import Store, clean_environment
 
 _SECONDS: Final = 300.0
-#: How a file with a diff in it is told from one without: git's own or a plain one.
-_DIFF: Final = re.compile(rb"^(?:diff --git |--- \S.*\n\+\+\+ )", re.MULTILINE)
-_MAIL: Final = re.compile(rb"\A(?:From \S+ |(?:From|Subject|Date|Message-I[dD]|Return-Path|Delivered-To|Received): )")
 _HUNK: Final = re.compile(r"^@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@.*$", re.MULTILINE)
-#: The subject of a letter that introduces a series: [PATCH v3 0/5].
-_COVER: Final = re.compile(r"\[[^\]]*\b0+/\d+[^\]]*\]")
-_TAG: Final = re.compile(r"^(?:\s*\[[^\]]*\])+\s*")
-#: The line before each letter of a mailbox, as git mailsplit knows it: with a time and a year.
-_LETTER: Final = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\r\n\r\n))From \S+.*\d:\d\d.*\d{4}.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +32,8 @@ class Patch:
 def read(paths: Sequence[Path]) -> tuple[Patch, ...]:
     """The patches in files, folders (their ``*.patch``, sorted) and mailboxes, in this order.
 
-    Letters without a diff, as cover letters are, are passed over in folders and mailboxes.
-    Raises SpecError where there is nothing to apply.
+    Cover letters and answers are passed over in folders and mailboxes. Raises SpecError where there is nothing to
+    apply, and where a letter has no diff whose subject says that it is a change.
     """
     return tuple(patch for path in paths for patch in _in(path))
 
@@ -85,40 +74,24 @@ def _in(path: Path) -> list[Patch]:
 
 
 def _in_file(path: Path, content: bytes, *, among_others: bool) -> Iterator[Patch]:
-    if not _MAIL.match(content):
-        if not _DIFF.search(content):
+    if not letters.is_mail(content):
+        if not letters.DIFF.search(content):
             raise _no_diff(path)
         yield _patch(path.name, str(path), content)
         return
-    starts = [match.start() for match in _LETTER.finditer(content)] or [0]
-    for number, (start, end) in enumerate(pairwise([*starts, len(content)]), start=1):
-        letter = email.message_from_bytes(content[start:end], policy=email.policy.default)
-        subject, body = _subject(letter), _body(letter)
-        if _DIFF.search(body):
-            yield _patch(_TAG.sub("", subject), f"{path}, letter {number}" if len(starts) > 1 else str(path), body)
-        elif not among_others and len(starts) == 1 and not _COVER.search(subject):
-            raise _no_diff(path)
-
-
-def _subject(letter: EmailMessage) -> str:
-    return " ".join(str(letter.get("Subject", "(no subject)")).split())
-
-
-def _body(letter: EmailMessage) -> bytes:
-    """The text of a letter, decoded from what mail did to it, in UTF-8."""
-    parts = [part for part in letter.walk() if part.get_content_maintype() == "text"]
-    bodies = []
-    for part in parts:
-        payload = part.get_payload(decode=True)
-        raw = payload if isinstance(payload, bytes) else b""
-        if raw.count(b"\n") == raw.count(b"\r\n"):
-            raw = raw.replace(b"\r\n", b"\n")
-        charset = (part.get_content_charset() or "utf-8").lower()
-        if charset not in ("utf-8", "us-ascii"):
-            with suppress(LookupError, UnicodeDecodeError):
-                raw = raw.decode(charset).encode()
-        bodies.append(raw)
-    return b"\n".join(bodies)
+    box = letters.split(content)
+    for number, part in enumerate(box, start=1):
+        place = f"{path}, letter {number}" if len(box) > 1 else str(path)
+        for letter in letters.read(part):
+            if letter.diff is not None:
+                yield _patch(letter.title, place, letter.diff)
+            elif letter.lacks_its_diff:
+                raise SpecError(
+                    f'the letter "{letter.subject}" ({place}) has no diff in it, nor a *.patch or *.diff attached',
+                    remedy="put its change there, or take the letter out",
+                )
+            elif not among_others and len(box) == 1 and not letter.is_cover:
+                raise _no_diff(path)
 
 
 def _no_diff(path: Path) -> SpecError:
