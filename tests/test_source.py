@@ -101,6 +101,22 @@ def test_nothing_of_the_users_is_touched(tree: Path, tmp_path: Path) -> None:
     assert snapshot(tree) == before
 
 
+def test_nothing_of_the_users_attributes_counts(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither those of all repositories nor those of this one; and no file is left out that they have git ignore."""
+    settings = tmp_path / "settings" / "git"
+    settings.mkdir(parents=True)
+    (settings / "attributes").write_text("* text eol=crlf\n")
+    (settings / "ignore").write_text("*.c\n")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(settings.parent))
+    (tree / ".git" / "info" / "attributes").write_text("* text eol=crlf\n")
+    found = source.resolve(f"{tree}@HEAD")
+    plain = shutil.copytree(tree, tmp_path / "plain", ignore=shutil.ignore_patterns(".git"))
+    assert source.resolve(str(plain)).tree == found.tree
+    with opened(found.lineage, ()) as slot:
+        slot.check_out(found.store, found.tree)
+        assert (slot.src / "Makefile").read_bytes() == (tree / "Makefile").read_bytes()
+
+
 def test_a_checkout_writes_only_what_differs(tree: Path) -> None:
     newer, older = source.resolve(str(tree)), source.resolve(f"{tree}@HEAD~1")
     with opened(newer.lineage, ()) as slot:

@@ -25,6 +25,9 @@ _SETTINGS: Final = (
     "maintenance.auto=false",
     "core.compression=1",  # of a kernel's source: 350 MB; 9 takes six times as long and saves a tenth
     "core.autocrlf=false",
+    # Without these, files of the user's in $XDG_CONFIG_HOME/git still count, whatever the configuration is.
+    "core.attributesFile=/dev/null",
+    "core.excludesFile=/dev/null",
     "core.fsync=none",  # what a power cut tears is made anew
     "checkout.workers=0",
 )
@@ -33,7 +36,8 @@ _SETTINGS: Final = (
 def clean_environment(**ours: str) -> dict[str, str | None]:
     """An environment in which git does nothing that its user's settings or variables ask for, and ``ours``."""
     drop = {name: None for name in os.environ if name.startswith("GIT_")}
-    fixed = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    fixed = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_ATTR_NOSYSTEM": "1"}
+    fixed |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     return {**drop, **fixed, **ours}
 
 
