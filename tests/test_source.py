@@ -149,6 +149,14 @@ def test_a_dirty_tree_is_refused_unless_a_revision_is_named(tree: Path) -> None:
     assert source.resolve(f"{tree}@HEAD").tree == git(tree, "rev-parse", "HEAD^{tree}")
 
 
+def test_an_index_that_is_damaged_makes_no_tree_clean(tree: Path) -> None:
+    edit(tree / "mm" / "memcontrol.c", "return 3", "return 33")
+    (tree / ".git" / "index").write_bytes(b"DIRC" + bytes(40))
+    with pytest.raises(SpecError, match=rf"cannot tell whether {tree} has changes: fatal: .*; mend it .*{tree}@HEAD"):
+        source.resolve(str(tree))
+    assert source.resolve(f"{tree}@HEAD").tree == git(tree, "rev-parse", "HEAD^{tree}")
+
+
 def test_what_git_does_not_track_makes_no_tree_dirty(tree: Path) -> None:
     (tree / "notes").write_text("")
     assert source.resolve(str(tree)).tree == git(tree, "rev-parse", "HEAD^{tree}")

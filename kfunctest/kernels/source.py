@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,8 +132,15 @@ def _not_git(path: Path, done: proc.Completed) -> SpecError:
 
 
 def _refuse_dirty(path: Path) -> None:
-    changed = _asked(path, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all").stdout
-    lines = changed.splitlines()
+    words = ("--porcelain", "--untracked-files=no", "--ignore-submodules=all", "--no-renames")
+    done = _asked(path, "status", *words)
+    if done.status:
+        said = [line for line in done.stderr.splitlines() if line.startswith(("fatal: ", "error: "))]
+        raise SpecError(
+            f"git cannot tell whether {path} has changes: {(said or [f'status {done.status}'])[-1]}",
+            remedy=f"mend it (git -C {shlex.quote(str(path))} status), or name what is committed: {path}@HEAD",
+        )
+    lines = done.stdout.splitlines()
     if lines:
         more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
         raise SpecError(
