@@ -86,6 +86,22 @@ def test_a_clone_that_borrows_its_objects(tree: Path, tmp_path: Path) -> None:
         assert (slot.src / "mm" / "memcontrol.c").read_text() == (tree / "mm" / "memcontrol.c").read_text()
 
 
+@pytest.mark.parametrize("filtered", ["blob:none", "tree:0"])
+def test_a_partial_clone_that_lacks_files(tree: Path, tmp_path: Path, filtered: str) -> None:
+    """What it has builds; what it lacks is not fetched behind the user's back, and the remedy fetches it."""
+    for setting in ("allowFilter", "allowAnySHA1InWant"):
+        git(tree, "config", f"uploadpack.{setting}", "true")
+    git(tmp_path, "clone", "--quiet", f"--filter={filtered}", f"file://{tree}", "partial clone")
+    part = tmp_path / "partial clone"
+    assert source.resolve(str(part)).tree == git(tree, "rev-parse", "HEAD^{tree}")
+    before = snapshot(part)
+    with pytest.raises(SpecError, match=r"partial clone lacks 1 files or folders of 'HEAD~1'; fetch them: ") as raised:
+        source.resolve(f"{part}@HEAD~1")
+    assert snapshot(part) == before
+    proc.run(["sh", "-c", raised.value.remedy.partition(": ")[2]], seconds=60)
+    assert source.resolve(f"{part}@HEAD~1").tree == git(tree, "rev-parse", "HEAD~1^{tree}")
+
+
 def test_nothing_of_the_users_is_touched(tree: Path, tmp_path: Path) -> None:
     """Not the tree, not the index, not the refs, not the objects: compared byte by byte, with times."""
     (tree / "mm" / "untracked.c").write_text("")

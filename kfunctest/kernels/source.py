@@ -12,13 +12,12 @@ from typing import Final
 
 from kfunctest import cache, proc
 from kfunctest.errors import SpecError
-from kfunctest.kernels import debian_source
+from kfunctest.kernels import debian_source, usersgit
 from kfunctest.kernels.gitstore import Store
 from kfunctest.kernels.progress import Progress
 
 #: What is understood, for messages.
 FORMS: Final = "debian:7.2, a git tree (PATH or PATH@REVISION), or a folder with a kernel's source"
-_SECONDS: Final = 600.0
 #: At the top of a folder its .gitignore does not decide what is source: Debian's ignores everything there. In its place
 #: these do, which are left by builds and by tools. (gitignore(5); of what stands on a command line the last counts)
 _NO_SOURCE: Final = (
@@ -95,31 +94,24 @@ def _is_bare(path: Path) -> bool:
 
 
 def _from_git(path: Path, revision: str | None) -> Source:
-    own = _asked(path, "rev-parse", "--path-format=absolute", "--git-common-dir")
+    own = usersgit.ask(path, "rev-parse", "--path-format=absolute", "--git-common-dir")
     if own.status:
         raise _not_git(path, own)
     if revision is None and not _is_bare(path):
         _refuse_dirty(path)
     asked = revision or "HEAD"
-    commit = _asked(path, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{asked}^{{commit}}").stdout.strip()
-    found = _asked(path, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{asked}^{{tree}}")
+    commit = usersgit.ask(
+        path, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{asked}^{{commit}}"
+    ).stdout.strip()
+    found = usersgit.ask(path, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{asked}^{{tree}}")
+    usersgit.require_files(path, asked)
     if found.status:
         raise _unknown(path, asked)
-    objects = _asked(path, "rev-parse", "--path-format=absolute", "--git-path", "objects").stdout.strip()
+    objects = usersgit.ask(path, "rev-parse", "--path-format=absolute", "--git-path", "objects").stdout.strip()
     store = Store(Path(objects))
     store.make()
     words = f"{path} at {_named(path, commit) if commit else found.stdout.strip()}"
     return _checked(own.stdout.strip(), store, found.stdout.strip(), words, f"{path} at {asked}")
-
-
-def _asked(path: Path, *words: str) -> proc.Completed:
-    """A question to the user's repository, which takes no lock there and starts nothing that its settings name."""
-    plain = ["-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false"]
-    env: dict[str, str | None] = dict.fromkeys(
-        ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
-    )
-    env |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1"}
-    return proc.run([proc.need("git"), *plain, "-C", path, *words], seconds=_SECONDS, env=env, check=False)
 
 
 def _not_git(path: Path, done: proc.Completed) -> SpecError:
@@ -133,7 +125,7 @@ def _not_git(path: Path, done: proc.Completed) -> SpecError:
 
 def _refuse_dirty(path: Path) -> None:
     words = ("--porcelain", "--untracked-files=no", "--ignore-submodules=all", "--no-renames")
-    done = _asked(path, "status", *words)
+    done = usersgit.ask(path, "status", *words)
     if done.status:
         said = [line for line in done.stderr.splitlines() if line.startswith(("fatal: ", "error: "))]
         raise SpecError(
@@ -150,7 +142,7 @@ def _refuse_dirty(path: Path) -> None:
 
 
 def _unknown(path: Path, revision: str) -> SpecError:
-    if _asked(path, "rev-parse", "--is-shallow-repository").stdout.strip() == "true":
+    if usersgit.ask(path, "rev-parse", "--is-shallow-repository").stdout.strip() == "true":
         return SpecError(
             f"the shallow git tree {path} has no revision {revision!r}", remedy=f"git -C {path} fetch --unshallow"
         )
@@ -164,7 +156,7 @@ def _unknown(path: Path, revision: str) -> SpecError:
 
 def _named(path: Path, commit: str) -> str:
     """A commit by its abbreviation and subject."""
-    return _asked(path, "show", "--no-patch", "--format=%h (%s)", commit).stdout.strip() or commit
+    return usersgit.ask(path, "show", "--no-patch", "--format=%h (%s)", commit).stdout.strip() or commit
 
 
 def _from_folder(path: Path, progress: Progress) -> Source:
