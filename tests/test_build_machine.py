@@ -10,6 +10,8 @@ import pytest
 
 from kfunctest import proc
 from kfunctest.errors import InfraError, NoSpace
+from kfunctest.kernels import wrappers
+from kfunctest.kernels.toolchain import Toolchain
 from tests import fakesource
 from tests.building import TOOLS, child, made, needs_build_tools
 from tests.fakesource import commit, edit
@@ -155,3 +157,24 @@ def test_an_old_pahole_is_kept_from_making_no_two_images_alike(
     monkeypatch.setenv("PATH", limited(tmp_path, pahole=text))
     made(tree)
     assert said.read_text().splitlines() == [expected]
+
+
+def test_a_wrapper_that_was_written_otherwise_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = Toolchain("gcc 12", "ld 2", "v1.24", None)
+    before = wrappers.folder(tools)
+    assert wrappers.folder(tools) == before
+    monkeypatch.setattr(wrappers, "_WITHOUT_J", "#!/bin/sh\n# mended\nexec {pahole}\n")
+    after = wrappers.folder(tools)
+    assert "# mended" in (after / "pahole").read_text()
+    assert "# mended" not in (before / "pahole").read_text()
+
+
+def test_a_wrapper_half_written_by_a_killed_run_is_in_nobodys_way(tmp_path: Path) -> None:
+    tools = Toolchain("gcc 12", "ld 2", "v1.24", tmp_path / "ccache")
+    place = wrappers.folder(tools)
+    torn = place.with_name(f".partial-{place.name}-x")
+    place.rename(torn)
+    (torn / "pahole").unlink()
+    assert wrappers.folder(tools) == place
+    assert {path.name for path in place.iterdir()} == {"gcc", "pahole"}
+    assert not torn.exists()

@@ -20,7 +20,7 @@ from kfunctest.kernels.progress import Progress
 from kfunctest.kernels.source import Source
 
 #: Part of every key: raise it when the same content comes out as another kernel.
-_FORMAT: Final = "built-1"
+_FORMAT: Final = "built-2"
 #: The files of an entry of ``built/``.
 IMAGE, VMLINUX, CONFIG, LOG, PROVENANCE = "vmlinuz", "vmlinux", "config", "build.log", "provenance.json"
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 from typing import Final
@@ -23,16 +22,15 @@ exec {pahole} "$@"
 
 def folder(tools: Toolchain) -> Path:
     """The folder of what this toolchain needs: gcc, which is ccache (ccache(1), "run modes"), and pahole without -j."""
-    pahole = proc.need("pahole") if tools.pahole_version < _REPRODUCIBLE_PAHOLE else None
-    place = cache.root() / "trees" / f"bin-{cache.digest(str(tools.ccache), str(pahole))[:8]}"
-    place.mkdir(parents=True, exist_ok=True)
-    if tools.ccache and not (place / "gcc").is_symlink():
-        partial = place / f".gcc-{os.getpid()}"
-        partial.symlink_to(tools.ccache)
-        partial.replace(place / "gcc")
-    if pahole and not (place / "pahole").exists():
-        partial = place / f".pahole-{os.getpid()}"
-        partial.write_text(_WITHOUT_J.format(pahole=shlex.quote(pahole)))
-        partial.chmod(0o755)
-        partial.replace(place / "pahole")
-    return place
+    pahole = ""
+    if tools.pahole_version < _REPRODUCIBLE_PAHOLE:
+        pahole = _WITHOUT_J.format(pahole=shlex.quote(proc.need("pahole")))
+
+    def fill(place: Path) -> None:
+        if tools.ccache:
+            (place / "gcc").symlink_to(tools.ccache)
+        if pahole:
+            (place / "pahole").write_text(pahole)
+            (place / "pahole").chmod(0o755)
+
+    return cache.entry("trees", f"bin-{cache.digest(str(tools.ccache), pahole)[:8]}", fill)
