@@ -73,3 +73,11 @@ def test_a_checkout_that_cannot_be_written_fails_no_run() -> None:
     done = run("-o", "cache_dir=/proc/nowhere", "tests/test_contract.py")
     assert done.status == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_scripts_kfunc_takes_folders_for_what_they_are(tmp_path: Path) -> None:
+    """A kernel's folder and one for results are no folders of tests, though pytest looks at every word for these."""
+    words = ("--kernel", tmp_path, "--results", tmp_path, "-q", "--collect-only")
+    done = proc.run([CHECKOUT / "scripts" / "kfunc", *words], seconds=60, check=False)
+    assert done.status == 0, done.stdout + done.stderr
+    assert "test_usage.py::test_usage_equals_memory_current" in done.stdout
