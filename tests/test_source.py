@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kfunctest import proc
-from kfunctest.errors import SpecError
+from kfunctest.errors import InfraError, SpecError
 from kfunctest.kernels import source
 from kfunctest.kernels.slot import opened
 from tests import fakesource
@@ -294,3 +294,45 @@ def test_a_store_that_was_deleted_is_made_anew(plain: Path, tmp_path: Path) -> N
     with opened(again.lineage, ()) as slot:
         slot.check_out(again.store, again.tree)
         assert (slot.src / "mm" / "memcontrol.c").is_file()
+
+
+def checked_out(text: str) -> None:
+    """Resolve a source and check it out."""
+    found = source.resolve(text)
+    with opened(found.lineage, ()) as slot:
+        slot.check_out(found.store, found.tree)
+
+
+def torn(path: Path) -> None:
+    """What a power cut leaves of a file that was just written."""
+    path.chmod(0o644)
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("name", ["mm/memcontrol.c", "Makefile", ""])
+def test_what_a_power_cut_tore_is_told_with_its_remedy(plain: Path, name: str) -> None:
+    """An object of the store, be it a file or a folder of the source; and its index."""
+    found = source.resolve(str(plain))
+    thing = found.store.git("rev-parse", f"{found.tree}:{name}").stdout.strip()
+    torn(found.store.folder / "objects" / thing[:2] / thing[2:])
+    with pytest.raises(InfraError, match=r"store\.git is damaged: .*is corrupt; remove it, .*: rm -rf ") as raised:
+        checked_out(str(plain))
+    proc.run(["sh", "-c", raised.value.remedy.partition(": ")[2]], seconds=60)
+    assert source.resolve(str(plain)).tree == found.tree
+
+
+def test_an_index_that_a_power_cut_tore(plain: Path) -> None:
+    found = source.resolve(str(plain))
+    (index,) = (found.store.folder / "indexes").iterdir()
+    index.write_bytes(b"DIRC")
+    with pytest.raises(InfraError, match=r"indexes/folder-.* is damaged: .*index file smaller.*; remove it") as raised:
+        source.resolve(str(plain))
+    proc.run(["sh", "-c", raised.value.remedy.partition(": ")[2]], seconds=60)
+    assert source.resolve(str(plain)).tree == found.tree
+
+
+def test_a_damaged_repository_of_the_users_is_not_ours_to_remove(tree: Path) -> None:
+    thing = git(tree, "rev-parse", "HEAD:mm/memcontrol.c")
+    torn(tree / ".git" / "objects" / thing[:2] / thing[2:])
+    with pytest.raises(SpecError, match=rf"is damaged: .*; git -C {tree}/.git fsck"):
+        checked_out(f"{tree}@HEAD")

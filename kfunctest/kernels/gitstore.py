@@ -7,6 +7,8 @@ The user's repositories are read through alternates and never written: objects, 
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from kfunctest import cache, proc
+from kfunctest.errors import InfraError, SpecError
 
 #: Seconds that git may take for a question, and for work on a whole tree of 95,000 files on a slow disk.
 _ASKED: Final = 120.0
@@ -28,8 +31,17 @@ _SETTINGS: Final = (
     # Without these, files of the user's in $XDG_CONFIG_HOME/git still count, whatever the configuration is.
     "core.attributesFile=/dev/null",
     "core.excludesFile=/dev/null",
-    "core.fsync=none",  # what a power cut tears is made anew
+    # Whole sources are in packs. Single objects, of plain folders and patched files, are too many for that: one that a
+    # power cut tore is told by its damage.
+    "core.fsync=pack,pack-metadata",
     "checkout.workers=0",
+)
+
+#: What git says of objects, packs and indexes that are not whole. (object-file.c, packfile.c, read-cache.c)
+_DAMAGE: Final = re.compile(
+    r"^(?:error|fatal): (.*(?:is corrupt|is empty|hash mismatch|does not match index"
+    r"|unable to read (?:sha1 file|object)|failed to unpack tree object|index file corrupt|index file smaller|bad index).*)$",
+    re.MULTILINE,
 )
 
 
@@ -79,10 +91,34 @@ class Store:
         check: bool = True,
         cwd: Path | None = None,
     ) -> proc.Completed:
-        """Run git on the store. Raises what :func:`kfunctest.proc.run` raises."""
-        return proc.run(
-            self.argv(*words), seconds=_WORKING, cwd=cwd, env=self.environment(**(env or {})), stdin=stdin, check=check
-        )
+        """Run git on the store.
+
+        Raises what :func:`kfunctest.proc.run` raises, and InfraError with the remedy where something in the store is
+        damaged, whatever ``check`` is: else what is damaged would pass as missing.
+        """
+        environment = self.environment(**(env or {}))
+        try:
+            done = proc.run(self.argv(*words), seconds=_WORKING, cwd=cwd, env=environment, stdin=stdin, check=check)
+        except proc.CommandError as error:
+            self._refuse_damage(error.completed, environment)
+            raise
+        self._refuse_damage(done, environment)
+        return done
+
+    def _refuse_damage(self, done: proc.Completed, environment: Mapping[str, str | None]) -> None:
+        lines = _DAMAGE.findall(done.stderr) if done.status else []
+        if not lines:
+            return
+        said = next((line for line in lines if "stored in" in line), lines[-1])
+        index = environment.get("GIT_INDEX_FILE")
+        if index and "index" in said:
+            raise _damaged(f"the cache's {index} is damaged: {said}", Path(index))
+        if self.alternate is not None and str(self.folder) not in said:
+            raise SpecError(
+                f"the git tree with the objects {self.alternate} is damaged: {said}",
+                remedy=f"git -C {shlex.quote(str(self.alternate.parent))} fsck",
+            )
+        raise _damaged(f"the cache's {self.folder} is damaged: {said}", self.folder)
 
     def has(self, tree: str) -> bool:
         """Whether the tree is there."""
@@ -101,6 +137,10 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.with_name(f"{name}.lock").unlink(missing_ok=True)  # of a git that was killed
             yield {"GIT_INDEX_FILE": str(path)}
+
+
+def _damaged(problem: str, what: Path) -> InfraError:
+    return InfraError(problem, remedy=f"remove it, and the next run makes it anew: rm -rf {shlex.quote(str(what))}")
 
 
 def _quoted(path: Path) -> str:
