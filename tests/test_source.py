@@ -12,6 +12,7 @@ import pytest
 from kfunctest import proc
 from kfunctest.errors import InfraError, SpecError
 from kfunctest.kernels import source
+from kfunctest.kernels.gitstore import Store
 from kfunctest.kernels.slot import opened
 from tests import fakesource
 from tests.fakesource import commit, edit, git, snapshot
@@ -294,6 +295,21 @@ def test_a_store_that_was_deleted_is_made_anew(plain: Path, tmp_path: Path) -> N
     with opened(again.lineage, ()) as slot:
         slot.check_out(again.store, again.tree)
         assert (slot.src / "mm" / "memcontrol.c").is_file()
+
+
+def test_a_store_that_was_killed_in_its_making_is_made_anew(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(argv: list[str], **_: object) -> None:
+        (Path(argv[-1]) / "objects").mkdir(parents=True)
+        (Path(argv[-1]) / "HEAD").touch()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(proc, "run", killed)
+        with pytest.raises(KeyboardInterrupt):
+            Store().make()
+    assert not Store().folder.exists()
+    checked_out(str(plain))
+    assert not list(Store().folder.parent.glob("*.partial*"))
 
 
 def checked_out(text: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,9 +70,15 @@ class Store:
         if (self.folder / "HEAD").exists():
             return
         with cache.locked("store"), cache.filling():
+            if (self.folder / "HEAD").exists():
+                return
             self.folder.parent.mkdir(parents=True, exist_ok=True)
-            argv = [proc.need("git"), "init", "--quiet", "--bare", "--template=", str(self.folder)]
+            partial = self.folder.with_suffix(".git.partial")  # of a killed one, too: we hold the lock
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)  # in which there is no HEAD
+            argv = [proc.need("git"), "init", "--quiet", "--bare", "--template=", str(partial)]
             proc.run(argv, seconds=_ASKED, env=clean_environment())
+            partial.rename(self.folder)
 
     def argv(self, *words: str | Path) -> list[str]:
         """The command line of a git that works on the store."""
