@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from kfunctest import proc
-from kfunctest.errors import InfraError, SpecError
+from kfunctest.errors import SpecError
 from kfunctest.kernels import source
-from kfunctest.kernels.gitstore import Store
 from kfunctest.kernels.slot import opened
 from tests import fakesource
 from tests.fakesource import commit, edit, git, snapshot
@@ -166,14 +164,6 @@ def test_a_dirty_tree_is_refused_unless_a_revision_is_named(tree: Path) -> None:
     assert source.resolve(f"{tree}@HEAD").tree == git(tree, "rev-parse", "HEAD^{tree}")
 
 
-def test_an_index_that_is_damaged_makes_no_tree_clean(tree: Path) -> None:
-    edit(tree / "mm" / "memcontrol.c", "return 3", "return 33")
-    (tree / ".git" / "index").write_bytes(b"DIRC" + bytes(40))
-    with pytest.raises(SpecError, match=rf"cannot tell whether {tree} has changes: fatal: .*; mend it .*{tree}@HEAD"):
-        source.resolve(str(tree))
-    assert source.resolve(f"{tree}@HEAD").tree == git(tree, "rev-parse", "HEAD^{tree}")
-
-
 def test_what_git_does_not_track_makes_no_tree_dirty(tree: Path) -> None:
     (tree / "notes").write_text("")
     assert source.resolve(str(tree)).tree == git(tree, "rev-parse", "HEAD^{tree}")
@@ -192,66 +182,6 @@ def test_a_shallow_tree_has_what_it_has(tree: Path, tmp_path: Path) -> None:
     for revision in (first, "HEAD~1"):
         with pytest.raises(SpecError, match=rf"shallow git tree .* no revision .*; git -C {shallow} fetch --unshallow"):
             source.resolve(f"{shallow}@{revision}")
-
-
-def test_a_plain_folder_gives_the_tree_that_git_would(plain: Path) -> None:
-    (plain / ".gitignore").write_text("*.o\n")
-    (plain / "stale.o").write_bytes(b"object")
-    before = snapshot(plain)
-    found = source.resolve(str(plain))
-    assert snapshot(plain) == before
-    commit(plain)
-    assert found.tree == git(plain, "rev-parse", "HEAD^{tree}")
-
-
-def files(found: source.Source) -> set[str]:
-    """The files of a source."""
-    return set(found.store.git("ls-tree", "-r", "--name-only", found.tree).stdout.split())
-
-
-def test_debians_source_says_that_all_of_it_is_ignored(plain: Path) -> None:
-    """And it may have been built in, so that what is left of that is no part of it."""
-    (plain / ".gitignore").write_text("*.o\n.*.cmd\n/*\n!/debian/\n")
-    before = source.resolve(str(plain))
-    assert files(before) == {*fakesource.FILES, "image", ".gitignore"}
-    for name in (
-        "vmlinux",
-        "vmlinux.o",
-        "System.map",
-        ".config",
-        ".config.old",
-        "Module.symvers",
-        ".Module.symvers.cmd",
-    ):
-        (plain / name).touch()
-    (plain / "mm" / "memcontrol.o").touch()
-    (plain / "mm" / ".memcontrol.o.cmd").touch()
-    assert source.resolve(str(plain)).tree == before.tree
-
-
-def test_a_file_that_came_and_one_that_went(plain: Path) -> None:
-    before = files(source.resolve(str(plain)))
-    (plain / "mm" / "new file.c").touch()
-    (plain / "mm" / "vmscan.c").unlink()
-    (plain / "mm" / "vmscan.c").mkdir()
-    (plain / "mm" / "vmscan.c" / "inner").touch()
-    after = source.resolve(str(plain))
-    listed = set(after.store.git("ls-tree", "-r", "--name-only", after.tree).stdout.splitlines())
-    assert listed - before == {"mm/new file.c", "mm/vmscan.c/inner"}
-    assert before - listed == {"mm/vmscan.c"}
-
-
-def test_a_plain_folder_that_was_changed_is_another_tree(plain: Path) -> None:
-    first = source.resolve(str(plain))
-    edit(plain / "mm" / "memcontrol.c", "return 3", "return 4")
-    second = source.resolve(str(plain))
-    assert first.tree != second.tree
-    assert first.lineage == second.lineage
-
-
-def test_a_folder_inside_somebodys_repository_is_a_plain_one(tree: Path) -> None:
-    inner = fakesource.write(tree / "third_party" / "linux", mm__memcontrol_DOT_c="int other;\n")
-    assert source.resolve(str(inner)).words.startswith(f"{inner}, tree ")
 
 
 def test_what_is_no_kernels_source(tmp_path: Path, tree: Path) -> None:
@@ -283,72 +213,3 @@ def test_what_does_not_exist(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SpecError, match=r"file is no folder"):
         source.resolve(str(tmp_path / "file"))
-
-
-def test_a_store_that_was_deleted_is_made_anew(plain: Path, tmp_path: Path) -> None:
-    for path in plain.rglob("*"):
-        os.utime(path, (1e9, 1e9))  # so that git need not look at the content to know that it is the same
-    first = source.resolve(str(plain))
-    shutil.rmtree(tmp_path / "cache" / "trees" / "store.git")
-    again = source.resolve(str(plain))
-    assert again.tree == first.tree
-    with opened(again.lineage, ()) as slot:
-        slot.check_out(again.store, again.tree)
-        assert (slot.src / "mm" / "memcontrol.c").is_file()
-
-
-def test_a_store_that_was_killed_in_its_making_is_made_anew(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def killed(argv: list[str], **_: object) -> None:
-        (Path(argv[-1]) / "objects").mkdir(parents=True)
-        (Path(argv[-1]) / "HEAD").touch()
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(proc, "run", killed)
-        with pytest.raises(KeyboardInterrupt):
-            Store().make()
-    assert not Store().folder.exists()
-    checked_out(str(plain))
-    assert not list(Store().folder.parent.glob("*.partial*"))
-
-
-def checked_out(text: str) -> None:
-    """Resolve a source and check it out."""
-    found = source.resolve(text)
-    with opened(found.lineage, ()) as slot:
-        slot.check_out(found.store, found.tree)
-
-
-def torn(path: Path) -> None:
-    """What a power cut leaves of a file that was just written."""
-    path.chmod(0o644)
-    path.write_bytes(b"")
-
-
-@pytest.mark.parametrize("name", ["mm/memcontrol.c", "Makefile", ""])
-def test_what_a_power_cut_tore_is_told_with_its_remedy(plain: Path, name: str) -> None:
-    """An object of the store, be it a file or a folder of the source; and its index."""
-    found = source.resolve(str(plain))
-    thing = found.store.git("rev-parse", f"{found.tree}:{name}").stdout.strip()
-    torn(found.store.folder / "objects" / thing[:2] / thing[2:])
-    with pytest.raises(InfraError, match=r"store\.git is damaged: .*is corrupt; remove it, .*: rm -rf ") as raised:
-        checked_out(str(plain))
-    proc.run(["sh", "-c", raised.value.remedy.partition(": ")[2]], seconds=60)
-    assert source.resolve(str(plain)).tree == found.tree
-
-
-def test_an_index_that_a_power_cut_tore(plain: Path) -> None:
-    found = source.resolve(str(plain))
-    (index,) = (found.store.folder / "indexes").iterdir()
-    index.write_bytes(b"DIRC")
-    with pytest.raises(InfraError, match=r"indexes/folder-.* is damaged: .*index file smaller.*; remove it") as raised:
-        source.resolve(str(plain))
-    proc.run(["sh", "-c", raised.value.remedy.partition(": ")[2]], seconds=60)
-    assert source.resolve(str(plain)).tree == found.tree
-
-
-def test_a_damaged_repository_of_the_users_is_not_ours_to_remove(tree: Path) -> None:
-    thing = git(tree, "rev-parse", "HEAD:mm/memcontrol.c")
-    torn(tree / ".git" / "objects" / thing[:2] / thing[2:])
-    with pytest.raises(SpecError, match=rf"is damaged: .*; git -C {tree}/.git fsck"):
-        checked_out(f"{tree}@HEAD")

@@ -41,7 +41,8 @@ _SETTINGS: Final = (
 #: What git says of objects, packs and indexes that are not whole. (object-file.c, packfile.c, read-cache.c)
 _DAMAGE: Final = re.compile(
     r"^(?:error|fatal): (.*(?:is corrupt|is empty|hash mismatch|does not match index"
-    r"|unable to read (?:sha1 file|object)|failed to unpack tree object|index file corrupt|index file smaller|bad index).*)$",
+    r"|unable to read (?:sha1 file|object)|failed to unpack tree object"
+    r"|index file corrupt|index file smaller|bad index).*)$",
     re.MULTILINE,
 )
 

@@ -173,22 +173,23 @@ def _from_folder(path: Path, progress: Progress) -> Source:
 
 
 def _update_index(store: Store, env: Mapping[str, str], path: Path) -> None:
-    """Make the index what is in the folder: first without what is gone, in whose place there may be a folder now."""
+    """Make the index what is in the folder now, whatever was in it: of what is there only what changed is read."""
 
-    def listed(*words: str) -> set[str]:
-        found = store.git("ls-files", "-z", *words, env=env, cwd=path).stdout.split("\0")
+    def listed(*words: str, **other: str) -> set[str]:
+        found = store.git("ls-files", "-z", *words, env={**env, **other}, cwd=path).stdout.split("\0")
         return {name for name in found if name and not name.endswith("/")}  # that would be a repository of its own
 
     def update(names: set[str], *words: str) -> None:
         stdin = "".join(f"{name}\0" for name in sorted(names))
         store.git("update-index", *words, "-z", "--stdin", env=env, cwd=path, stdin=stdin)
 
-    changed = listed("--modified")
-    gone = {name for name in changed if not (path / name).is_file() and not (path / name).is_symlink()}
-    update(gone, "--force-remove")
-    update(changed - gone, "--add")
     ignored = [f"--exclude={pattern}" for pattern in _NO_SOURCE]
-    update(listed("--others", "--exclude-per-directory=.gitignore", *ignored), "--add")
+    # To an empty index nothing is known, so that what is ignored by now is not listed.
+    empty = f"{env['GIT_INDEX_FILE']}.empty"
+    wanted = listed("--others", "--exclude-per-directory=.gitignore", *ignored, GIT_INDEX_FILE=empty)
+    known = listed("--cached")
+    update(known - wanted, "--force-remove")  # first: in the place of a file there may be a folder now
+    update((wanted - known) | (wanted & listed("--modified")), "--add")
 
 
 def _checked(lineage: str, store: Store, tree: str, words: str, place: str) -> Source:
