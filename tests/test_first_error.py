@@ -52,6 +52,14 @@ ld: mm/memcontrol.o: in function `mem_cgroup_usage':
         ),
         ("libbpf: failed to find '.BTF' ELF section in vmlinux\n", "libbpf: failed to find '.BTF'", []),
         ('ERROR: modpost: "x" [mm/y.ko] undefined!\n', 'ERROR: modpost: "x" [mm/y.ko] undefined!', []),
+        ("mm/Makefile:104: *** missing separator.  Stop.\n", "mm/Makefile:104: *** missing separator.  Stop.", []),
+        ("mm/Kconfig:3:warning: 'X': no\nmm/Kconfig:12: syntax error\n", "mm/Kconfig:12: syntax error", []),
+        ('lib/Kconfig.debug:7: unknown statement "dpends"\n', 'lib/Kconfig.debug:7: unknown statement "dpends"', []),
+        (
+            "mm/Kconfig:12:error: recursive dependency detected!\nmm/Kconfig:12:\tsymbol A depends on A\n",
+            "mm/Kconfig:12:error: recursive dependency detected!",
+            ["symbol A depends on A"],
+        ),
         ("ld: cannot find vmlinux.lds: No such file or directory\n", "ld: cannot find vmlinux.lds", []),
     ],
 )
@@ -76,6 +84,7 @@ def test_what_the_source_is_to_blame_for(said: str, line: str, evidence: list[st
         ),
         ("gcc: internal compiler error: Killed (program cc1)\n", "gcc: internal compiler error: Killed", "memory"),
         ("Killed\n", "Killed", "memory"),
+        ("make[4]: *** [Makefile:287: mm/x.o] Killed\n", "make[4]: *** [Makefile:287: mm/x.o] Killed", "memory"),
         ("ccache: error: Failed to create directory /.ccache\n", "ccache: error: Failed", "set CCACHE_DIR"),
         (
             "elf.h:10:10: fatal error: gelf.h: No such file or directory\n",

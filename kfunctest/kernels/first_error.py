@@ -33,7 +33,10 @@ _SETUP: Final = "scripts/setup --build installs what kernels are built with"
 #: The first line that any of these is found in, is the error. One on the same line is told by the order here.
 _KINDS: Final = (
     _Kind(
-        re.compile(r"fatal error: Killed signal terminated|internal compiler error: Killed|^Killed$|signal: killed"),
+        re.compile(
+            r"fatal error: Killed signal terminated|internal compiler error: Killed|^Killed$|signal: killed"
+            r"|^make(?:\[\d+\])?: \*\*\* .*\] Killed$"
+        ),
         machine=True,
         remedy="the machine is out of memory; close something, or give it swap",
     ),
@@ -61,6 +64,9 @@ _KINDS: Final = (
     ),
     _Kind(re.compile(r"^(?:\S+: )?[Ee]rror: |^ERROR: ")),
     _Kind(re.compile(r"^\*\*\* (?!Error)")),
+    _Kind(re.compile(r"^\S+:\d+: \*\*\* ")),  # make's, of a makefile that it cannot read
+    # What Kconfig cannot read, and what depends on itself; with "warning:" it goes on.
+    _Kind(re.compile(r"^\S*Kconfig[^\s:]*:\d+: ?(?!\s|warning:)|^Recursive inclusion detected")),
     _Kind(re.compile(r"^make(?:\[\d+\])?: \*\*\* ")),
 )
 _STARTS_CONTEXT: Final = re.compile(r"In file included from|In function|In member function|from \S+:\d+|: In function")
