@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import io
+import lzma
 import shutil
 import sys
+import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -101,6 +104,24 @@ def test_a_damaged_source(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(InfraError, match=r"linux-source-7\.9 cannot be imported: "):
         archive.fetch_source("debian:7.9")
     assert not (Store().folder.parent / "import").exists()
+
+
+def test_a_source_that_ends_too_early_is_not_taken(archive: Archive) -> None:
+    """What is there of it looks whole: its tar file ends between two files, and xz gives all that it has."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for name in ("Makefile", "Kconfig"):
+            member = tarfile.TarInfo(f"linux-source-7.9/{name}")
+            member.size = len(FILES[name])
+            tar.addfile(member, io.BytesIO(FILES[name]))
+        whole = buffer.getvalue()[: tar.offset]
+    torn = lzma.compress(whole)[:-12]  # without the stream's footer
+    archive._package("sid", "linux-source-7.9", "7.9.1-1", {"usr/src/linux-source-7.9.tar.xz": torn})
+    for _ in range(2):
+        with pytest.raises(InfraError, match=r"linux-source-7\.9 cannot be imported: .*: Unexpected end of input; "):
+            archive.fetch_source("debian:7.9")
+        assert Store().git("for-each-ref").stdout == ""
+    assert not list((cache.root() / "resolved").glob("*"))
 
 
 def test_an_import_killed_in_the_middle_is_made_again(archive: Archive) -> None:

@@ -10,7 +10,7 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -160,47 +160,63 @@ def _check_space(folder: Path, package: apt.Package) -> None:
 
 
 def _fast_import(store: Store, deb: Path, ref: str, what: str, progress: Progress) -> None:
-    """Stream the one tar file in ``deb`` into the store, without unpacking it to disk."""
-    with (
-        tempfile.TemporaryFile() as said,
-        proc.spawn(
-            [proc.need("dpkg-deb"), "--fsys-tarfile", deb], stdout=proc.PIPE, stderr=said.fileno(), guarded=True
-        ) as outer,
-        proc.spawn(
-            [proc.need("tar"), "-xOf", "-", "--wildcards", "*/linux-source-*.tar.xz"],
-            stdin=_fileno(outer.stdout),
-            stdout=proc.PIPE,
-            stderr=said.fileno(),
-            guarded=True,
-        ) as member,
-        proc.spawn(
-            [proc.need("xz"), "-dc"],
-            stdin=_fileno(member.stdout),
-            stdout=proc.PIPE,
-            stderr=said.fileno(),
-            guarded=True,
-        ) as unpacked,
-        proc.spawn(
-            # Without deltas the pack is as small here, in half the time: there is one version of each file.
-            store.argv("fast-import", "--quiet", "--depth=0", "--done"),
-            env=store.environment(),
-            stdin=proc.PIPE,
-            stderr=said.fileno(),
-            guarded=True,
-        ) as importer,
-        progress.steps(f"importing {what}", _FILES, "files") as report,
-    ):
-        assert unpacked.stdout
+    """Stream the one tar file in ``deb`` into the store, without unpacking it to disk.
+
+    The importer is told that it has all only after every program before it ended well: until then nothing is in ref.
+    """
+    with ExitStack() as stack:
+        said = stack.enter_context(tempfile.TemporaryFile())
+        filters = _filters(stack, deb, said)
+        importer = stack.enter_context(
+            proc.spawn(
+                # Without deltas the pack is as small here, in half the time: there is one version of each file.
+                store.argv("fast-import", "--quiet", "--depth=0", "--done"),
+                env=store.environment(),
+                stdin=proc.PIPE,
+                stderr=said.fileno(),
+                guarded=True,
+            )
+        )
+        report = stack.enter_context(progress.steps(f"importing {what}", _FILES, "files"))
+        source = filters[-1].stdout
+        assert source
         assert importer.stdin
         try:
-            tarimport.send(unpacked.stdout, importer.stdin, ref, report)
-            importer.stdin.close()
-            statuses = [process.wait() for process in (unpacked, importer)]
+            tarimport.send(source, importer.stdin, ref, report)
+            while source.read(1 << 20):  # what follows the tar file's end
+                pass
+            statuses = [process.wait() for process in filters]
+            if not any(statuses):
+                tarimport.end(importer.stdin)
+                statuses.append(importer.wait())
         except (tarfile.TarError, BrokenPipeError) as error:
             proc.kill_group(importer)
             raise _failed(what, said, str(error)) from error
-    if any(statuses):
-        raise _failed(what, said, f"statuses {statuses}")
+        if any(statuses):
+            proc.kill_group(importer)
+            raise _failed(what, said, f"statuses {statuses}")
+
+
+def _filters(stack: ExitStack, deb: Path, said: IO[bytes]) -> list[proc.Process]:
+    """The programs that take the tar file out of ``deb``, each reading what the one before it writes."""
+    started: list[proc.Process] = []
+    for argv in (
+        ["dpkg-deb", "--fsys-tarfile", str(deb)],
+        ["tar", "-xOf", "-", "--wildcards", "*/linux-source-*.tar.xz"],
+        ["xz", "-dc"],
+    ):
+        before = started[-1].stdout if started else None
+        process = proc.spawn(
+            [proc.need(argv[0]), *argv[1:]],
+            stdin=before.fileno() if before else proc.DEVNULL,
+            stdout=proc.PIPE,
+            stderr=said.fileno(),
+            guarded=True,
+        )
+        started.append(stack.enter_context(process))
+        if before:
+            before.close()  # so that its writer ends when its reader does
+    return started
 
 
 def _failed(what: str, said: IO[bytes], otherwise: str) -> InfraError:
@@ -209,8 +225,3 @@ def _failed(what: str, said: IO[bytes], otherwise: str) -> InfraError:
     if proc.out_of_space(text):
         return cache.no_space()
     return InfraError(f"{what} cannot be imported: {text.splitlines()[-1] if text else otherwise}", remedy="try again")
-
-
-def _fileno(stream: IO[bytes] | None) -> int:
-    assert stream
-    return stream.fileno()

@@ -14,8 +14,8 @@ _COMMITTER: Final = b"kfunctest <kfunctest@localhost> 0 +0000"
 def send(tar: IO[bytes], importer: IO[bytes], ref: str, report: Callable[[int], None]) -> None:
     """Write the files of the stream ``tar`` to ``importer`` as one commit at ``ref``, without the top folder.
 
-    ``report`` gets the number of files so far. Raises tarfile.TarError when the stream is none, and BrokenPipeError
-    when the importer is gone.
+    It is one only after :func:`end`. ``report`` gets the number of files so far. Raises tarfile.TarError when the
+    stream is none, and BrokenPipeError when the importer is gone.
     """
     importer.write(b"commit %s\ncommitter %s\ndata 0\n\n" % (ref.encode(), _COMMITTER))
     count = 0
@@ -34,7 +34,12 @@ def send(tar: IO[bytes], importer: IO[bytes], ref: str, report: Callable[[int], 
             importer.write(data + b"\n")
             count += 1
             report(count)
+
+
+def end(importer: IO[bytes]) -> None:
+    """Say that all was sent. Raises BrokenPipeError when the importer is gone."""
     importer.write(b"done\n")
+    importer.close()
 
 
 def _quoted(path: str) -> bytes:
