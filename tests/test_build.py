@@ -260,6 +260,47 @@ def test_the_guard_against_half_written_objects_sees_a_rebuild(tree: Path, held:
     assert compiled(made(tree)) == {"kernel/fork.o"}
 
 
+def test_a_tool_half_linked_by_a_killed_build_is_linked_anew(tree: Path, tmp_path: Path) -> None:
+    """The kernel's build links its tools by plain rules, which leave no command line."""
+    gate = tmp_path / "gate"
+    (tree / "Makefile").write_text(
+        (tree / "Makefile").read_text()
+        + "$(objects): $(O)/tools/objtool/objtool\n$(O)/tools/objtool/objtool:\n\t@mkdir -p $(@D); echo half > $@\n"
+        + f"\t@while ! [ -e {gate} ]; do sleep 0.05; done; echo whole > $@\n"
+    )
+    commit(tree)
+    slots = cache.root() / "trees"
+    with proc.spawn(child(tree), cwd=CHECKOUT) as process:
+        wait_until(lambda: list(slots.rglob("obj/tools/objtool/objtool")), seconds=60, what="the tool")
+        process.kill()
+        process.wait()
+    wait_until(lambda: not running(slots), seconds=10, what="make and its children to be gone")
+    gate.touch()
+    made(tree)
+    (tool,) = slots.rglob("obj/tools/objtool/objtool")
+    assert tool.read_text() == "whole\n"
+
+
+@pytest.mark.parametrize(
+    ("tool", "command", "stays"),
+    [(300, 250, False), (300, 400, True), (150, 100, True), (150, 400, True)],
+    ids=["the last thing made", "objects came after it", "from an earlier run", "long before"],
+)
+def test_whole_tools_stay(tmp_path: Path, tool: int, command: int, stays: bool) -> None:
+    """Of a run that began at 200 and was killed: to link a tool anew is to compile the whole kernel anew."""
+    place = slot.Slot(tmp_path)
+    times = {"obj/tools/objtool/objtool": tool, "obj/mm/slub.o": command, "obj/mm/.slub.o.cmd": command}
+    for name, seconds in {**times, "obj/tools/objtool/.x.o.cmd": 100, "unfinished": 200}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (seconds, seconds))
+    with place.working():
+        assert (place.obj / "tools").exists() is stays
+        assert place.unfinished.stat().st_mtime > time.time() - 60
+    assert not place.unfinished.exists()
+    assert (place.obj / "mm" / "slub.o").exists()
+
+
 def test_ctrl_c_ends_it_promptly(tree: Path, held: Path) -> None:
     with proc.spawn(child(tree), cwd=CHECKOUT, stderr=proc.PIPE) as process:
         slots = cache.root() / "trees"

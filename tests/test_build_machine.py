@@ -100,6 +100,25 @@ def test_a_compiler_that_the_kernel_killed_is_the_machines_fault(
         made(tree)
 
 
+def test_a_make_that_the_kernel_killed_is_the_machines_fault(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Make leads the group of all that it runs."""
+    text = 'case "$*" in *fork.c) read -r _ _ _ _ leader _ < /proc/$$/stat; kill -9 $leader;; esac\n'
+    monkeypatch.setenv("PATH", limited(tmp_path, gcc=f'{text}exec {proc.need("gcc")} "$@"'))
+    with pytest.raises(InfraError, match=r"by signal 9; if nobody did, the machine is out of memory; the whole log"):
+        made(tree)
+
+
+@pytest.mark.parametrize("name", ["a cache", "a:cache"])
+def test_a_cache_in_which_the_kernels_make_does_not_work(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("KFUNCTEST_CACHE", str(tmp_path / name))
+    with pytest.raises(InfraError, match=rf"as .*/{name} has; set KFUNCTEST_CACHE to a path without spaces and colons"):
+        made(tree)
+
+
 def test_a_full_disk_that_only_a_program_saw(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = "fatal error: error writing to /tmp/x: No space left on device"
     text = f'case "$*" in *fork.c) echo "{said}" >&2; exit 1;; esac\n'
@@ -144,6 +163,20 @@ def test_ccache_is_used_where_it_is(tree: Path, tmp_path: Path, monkeypatch: pyt
     assert lines[0].startswith(str(tmp_path / "cache" / "trees" / "linux-"))
     assert "vmscan" in lines[0]
     assert second.provenance.compiler == first.provenance.compiler
+
+
+def test_without_ccache_a_compiler_that_is_one_does_not_remember(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder may be the first of PATH, and its program elsewhere."""
+    said = tmp_path / "said"
+    text = f'echo "$CCACHE_DISABLE $@" >> {said}; exec {proc.need("gcc")} "$@"'
+    monkeypatch.setenv("PATH", limited(tmp_path, gcc=text))
+    monkeypatch.setattr(proc, "find", finder(tmp_path / "bin"))
+    made(tree)
+    lines = [line for line in said.read_text().splitlines() if " -c " in line]
+    assert lines
+    assert all(line.startswith("1 ") for line in lines)
 
 
 @pytest.mark.parametrize(("version", "expected"), [("v1.24", "-J one two"), ("v1.27", "-J -j2 one two")])

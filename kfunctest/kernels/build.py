@@ -70,12 +70,13 @@ def build(recipe: Recipe, progress: Progress) -> Built:
     with slot.opened(recipe.source.lineage, sorted(recipe.flavours)) as place:
         if known := _recorded(record, provenance):  # by whom we waited for
             return known
-        place.check_out(recipe.source.store, tree)
-        config = _configure(place, recipe, tree, wanted, tools)
-        built = Built(_key(provenance, config), provenance)
-        if not built.folder.is_dir():
-            image = make.build(place, tools, recipe.flavours, _title(recipe), progress)
-            cache.entry("built", built.key, lambda folder: _keep(folder, image, place, provenance))
+        with place.working():
+            place.check_out(recipe.source.store, tree)
+            config = _configure(place, recipe, tree, wanted, tools)
+            built = Built(_key(provenance, config), provenance)
+            if not built.folder.is_dir():
+                image = make.build(place, tools, recipe.flavours, _title(recipe), progress)
+                cache.entry("built", built.key, lambda folder: _keep(folder, image, place, provenance))
         _write(record, built.key)
         return built
 

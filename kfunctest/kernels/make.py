@@ -33,7 +33,7 @@ _KEPT: Final = re.compile(r"PATH|HOME|USER|LOGNAME|CCACHE_\w+|XDG_\w+|LD_LIBRARY
 #: A line of make's about an object of the kernel: "  CC      mm/memcontrol.o".
 _OBJECT: Final = re.compile(rb"^\s+(?:CC|AS|LD|AR|LDS|UPD|OBJCOPY)\b.*\.o$")
 
-#: About how many objects a whole build makes, by flavours, as seen with 7.2.13: until the slot knows better.
+#: About how many objects a whole build makes, by flavours, as seen with 7.2.13.
 TYPICAL: Final[Mapping[tuple[str, ...], int]] = {(): 1460, ("debug",): 1600}
 
 
@@ -61,12 +61,11 @@ def build(slot: Slot, tools: Toolchain, flavours: Sequence[str], what: str, prog
     Raises SpecError (this source does not compile) or InfraError (the machine is at fault), either with the first
     error as evidence and the log's path.
     """
-    slot.discard_torn()
-    whole = not slot.objects.exists() or slot.unfinished.exists()
-    expected = _expected(slot, flavours) if whole else None
+    whole = not slot.whole.exists()
+    # How much a change compiles, make itself knows only when it is done.
+    expected = TYPICAL.get(tuple(sorted(flavours)), TYPICAL[()]) if whole else None
     done = _count(slot) if whole else 0
-    slot.unfinished.touch()
-    with progress.steps(f"building {what}", expected, "objects") as report:
+    with progress.steps(f"building {what}" if whole else f"rebuilding {what}", expected, "objects") as report:
         count = 0
 
         def see(line: bytes) -> None:
@@ -77,9 +76,7 @@ def build(slot: Slot, tools: Toolchain, flavours: Sequence[str], what: str, prog
 
         jobs = len(os.sched_getaffinity(0))
         _run(slot, tools, flavours, [f"-j{jobs}", "--output-sync=target", "bzImage"], _BUILD_SECONDS, see)
-    if whole:
-        slot.objects.write_text(str(_count(slot)))
-    slot.unfinished.unlink()
+    slot.whole.touch()
     image = slot.obj / "arch" / "x86" / "boot" / "bzImage"
     if not image.is_file():
         raise SpecError(f"make ended well and made no {image}", remedy=f"look at {slot.log}")
@@ -88,12 +85,6 @@ def build(slot: Slot, tools: Toolchain, flavours: Sequence[str], what: str, prog
 
 def _count(slot: Slot) -> int:
     return sum(1 for _ in slot.obj.rglob("*.o"))
-
-
-def _expected(slot: Slot, flavours: Sequence[str]) -> int:
-    with suppress(OSError, ValueError):
-        return int(slot.objects.read_text())
-    return TYPICAL.get(tuple(sorted(flavours)), TYPICAL[()])
 
 
 def _read(path: Path) -> tuple[str, int] | None:
@@ -151,8 +142,11 @@ def _failure(slot: Slot, status: int) -> SpecError | InfraError:
     log = slot.log.read_text(errors="replace")
     if proc.out_of_space(log) or cache.is_full():
         return cache.no_space()
-    found = first_error.find(log)
     remedy = f"the whole log is {slot.log}"
+    if status < 0:
+        killer = f"make was ended from outside, by signal {-status}"
+        return InfraError(killer, remedy=f"if nobody did, the machine is out of memory; {remedy}")
+    found = first_error.find(log)
     if found is None:
         return SpecError(f"make ended with status {status}", remedy=remedy)
     kind = InfraError if found.machine else SpecError
@@ -185,6 +179,8 @@ def _environment(slot: Slot, tools: Toolchain) -> dict[str, str | None]:
     # As the first of PATH and not as CC="ccache gcc": to get or lose ccache changes no command line, and so rebuilds
     # nothing.
     ours["PATH"] = f"{wrappers.folder(tools)}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    if tools.ccache is not None:  # slots share what is equal but for their paths
+    if tools.ccache is None:  # PATH's gcc may be a link to one all the same
+        ours["CCACHE_DISABLE"] = "1"
+    else:  # slots share what is equal but for their paths
         ours |= {"CCACHE_BASEDIR": str(slot.folder), "CCACHE_NOHASHDIR": "1"}
     return {**dropped, **ours}

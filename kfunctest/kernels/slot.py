@@ -21,6 +21,8 @@ from kfunctest.kernels.gitstore import Store
 
 #: Part of a slot's name: raise it when what is in one can no longer be built upon.
 _FORMAT: Final = "slot-1"
+#: Folders that make builds nothing in but objects of the kernel.
+_AFTER_TOOLS: Final = ("kernel", "mm", "fs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Slot:
 
     @property
     def unfinished(self) -> Path:
-        """There while make runs, and after one that was ended by something else than its own success."""
+        """There while we work here, and after what was ended by something else than its own success."""
         return self.folder / "unfinished"
 
     @property
@@ -55,9 +57,9 @@ class Slot:
         return self.folder / "tmp"
 
     @property
-    def objects(self) -> Path:
-        """How many objects the last whole build made, as a number in a file."""
-        return self.folder / "objects"
+    def whole(self) -> Path:
+        """There once a build ended well here: from then on only what changed is compiled."""
+        return self.folder / "whole"
 
     def check_out(self, store: Store, tree: str) -> None:
         """Make ``src`` that tree, writing only what differs. Raises NoSpace on a full disk."""
@@ -76,14 +78,21 @@ class Slot:
                 store.git("clean", "-ffdxq", env=env, cwd=self.src)
             torn.unlink()
 
-    def discard_torn(self) -> None:
-        """Remove the objects that a killed make left half-written.
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Mark the slot as unfinished while the block lasts, after what a killed make left torn is removed."""
+        if self.unfinished.exists():
+            self._discard_torn()
+        self.unfinished.touch()
+        yield
+        self.unfinished.unlink()
+
+    def _discard_torn(self) -> None:
+        """Remove what a killed make left half-written.
 
         kbuild writes the command line of a target beside it (``.NAME.cmd``) once the target is done, so that one which
         is newer than its command line, or has none of its own, was being made. (scripts/Kbuild.include: if_changed)
         """
-        if not self.unfinished.exists():
-            return
         for command in self.obj.rglob(".*.cmd"):
             target = command.with_name(command.name[1:].removesuffix(".cmd"))
             if target.is_file() and target.stat().st_mtime_ns > command.stat().st_mtime_ns:
@@ -91,6 +100,21 @@ class Slot:
         for target in self.obj.rglob("*.o"):
             if not target.with_name(f".{target.name}.cmd").exists():
                 target.unlink()
+        if self._tools_torn():
+            shutil.rmtree(self.obj / "tools")
+
+    def _tools_torn(self) -> bool:
+        """Whether a file below ``tools``, whose programs and archives come without command lines, may be half-written.
+
+        That is one from the unfinished run, if no object of the kernel is newer: make begins with these only once
+        all tools are done. (Makefile: prepare)
+        """
+        newest = self.unfinished.stat().st_mtime_ns
+        for part in _AFTER_TOOLS:
+            times = (command.stat().st_mtime_ns for command in (self.obj / part).rglob(".*.o.cmd"))
+            newest = max(newest, *times, 0)
+        tools = self.obj / "tools"
+        return any(path.lstat().st_mtime_ns >= newest for path in tools.rglob("*") if path.is_file())
 
 
 def _check_space(folder: Path, store: Store, tree: str) -> None:
@@ -107,7 +131,15 @@ def _check_space(folder: Path, store: Store, tree: str) -> None:
 
 @contextmanager
 def opened(lineage: str, flavours: Sequence[str]) -> Iterator[Slot]:
-    """The slot for this lineage and these flavours, made where there is none; who else wants it waits."""
+    """The slot for this lineage and these flavours, made where there is none; who else wants it waits.
+
+    Raises InfraError where the kernel's make would refuse the folder (Makefile: "cannot contain spaces or colons").
+    """
+    if re.search(r"[\s:]", str(cache.root())):
+        raise InfraError(
+            f"the kernel's make takes no folder with a space or a colon in its path, as {cache.root()} has",
+            remedy="set KFUNCTEST_CACHE to a path without spaces and colons",
+        )
     words = [lineage.removesuffix("/.git").rpartition("/")[2], *flavours]
     readable = re.sub(r"[^\w.]+", "-", "-".join(words)).strip("-.")
     name = f"{readable[:60]}-{cache.digest(_FORMAT, lineage, *flavours)[:8]}"
