@@ -36,6 +36,7 @@ def test_ours_has_the_kernels_that_are_promised() -> None:
         ('[a]\nsource = "x"\npatches = [1]\n', r"\[a\] patches = \[1\] is not a list of strings"),
         ('[a]\nsource = "x"\nflavours = ["debgu"]\n', r"\[a\] has an unknown flavour 'debgu'; there are .*debug"),
         ('[a]\nsource = "x"\ncontract = "v9"\n', r"\[a\] contract: there is no contract 'v9'; the known ones are v2"),
+        ('[a]\npackage = "a"\n', r"\[a\] package = 'a' is no ready-made kernel; write debian, debian:SERIES"),
         ('[a]\npackage = "debian"\nflavours = ["debug"]\n', r"\[a\] has flavours, and a package is not built"),
     ],
 )

@@ -73,6 +73,12 @@ def _entry(file: Path, name: str, table: object) -> Named:
 def _check(where: str, table: Mapping[str, Any]) -> None:
     if ("package" in table) == ("source" in table):
         raise SpecError(f"{where} needs either package or source")
+    package = str(table.get("package", "debian"))
+    if package.partition(":")[0] != "debian" and "/" not in package:
+        raise SpecError(
+            f"{where} package = {package!r} is no ready-made kernel",
+            remedy="write debian, debian:SERIES like debian:7.2, or a path with a / in it",
+        )
     for key in ("patches", "flavours"):
         if "package" in table and key in table:
             raise SpecError(f"{where} has {key}, and a package is not built", remedy="give it a source in its place")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from kfunctest.errors import SpecError
-from kfunctest.kernels import build, config, debian, facts, local, named, patches, source
+from kfunctest.kernels import build, config, debian, facts, local, named, patches, paths, source
 from kfunctest.kernels.build import Recipe
 from kfunctest.kernels.model import Kernel, Provenance
 from kfunctest.kernels.named import Named
@@ -40,7 +40,7 @@ def resolve(
     if not path and (entry := named.find(spec)):
         return _from_name(entry, ask)
     if path or (base / spec).exists():
-        return _from_path(spec, (base / Path(spec).expanduser()).absolute())
+        return _from_path(spec, paths.written(spec, base).absolute())
     names = ", ".join(named.load())
     raise SpecError(f"there is no kernel {spec!r}", remedy=f"write {FORMS}; the names are {names}")
 

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Paths as users write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kfunctest.errors import SpecError
+
+
+def written(text: str, base: Path) -> Path:
+    """The path that ``text`` means: ``~`` is a home, a relative one starts at ``base``.
+
+    Raises SpecError where nobody has that home.
+    """
+    try:
+        return base / Path(text).expanduser()
+    except RuntimeError:
+        raise SpecError(f"there is no home {Path(text).parts[0]} for {text}", remedy="write the whole path") from None
