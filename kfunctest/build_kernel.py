@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kfunctest import contract
 from kfunctest.errors import KfunctestError
-from kfunctest.kernels import build, named, patches, source, spec
+from kfunctest.kernels import build, named, patches, paths, source, spec
 from kfunctest.kernels.build import Recipe
 from kfunctest.kernels.progress import Progress
 
@@ -41,7 +41,10 @@ def main(argv: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="scripts/build-kernel", description="build a kernel for the suite, slim and reproducibly, and cache it"
+        prog="scripts/build-kernel",
+        description="build a kernel for the suite, slim and reproducibly, and cache it",
+        epilog="exit status: 0: it is built, and the line on stdout judges it; 3: the machine, a tool or the network "
+        "stopped it; 4: what was asked for does not exist or cannot be built; 130: interrupted",
     )
     parser.add_argument(
         "source", metavar="SOURCE", help=f"{source.FORMS}; or a NAME of kernel-config/kernels.toml that has a source"
@@ -62,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--contract", metavar="NAME", help="declare what it is judged by (default: by its BTF)")
     parser.add_argument("--debian-mirror", metavar="URL", help="the archive to fetch a source from")
+    parser.add_argument("--update", action="store_true", help="ask that archive anew what its newest source is")
     return parser
 
 
@@ -72,10 +76,13 @@ def _build(options: argparse.Namespace, progress: Progress) -> str:
         contract.by_name(options.contract)
     entry = None if "/" in options.source else named.find(options.source)
     if entry:
-        recipe = spec.recipe(entry, mirror=options.debian_mirror, progress=progress)
+        recipe = spec.recipe(entry, mirror=options.debian_mirror, update=options.update, progress=progress)
     else:
-        recipe = Recipe(source.resolve(options.source, base=base, mirror=options.debian_mirror, progress=progress))
-    more = patches.read([base / Path(path).expanduser() for path in options.patch])
+        found = source.resolve(
+            options.source, base=base, mirror=options.debian_mirror, update=options.update, progress=progress
+        )
+        recipe = Recipe(found)
+    more = patches.read([paths.written(path, base) for path in options.patch])
     changed = replace(
         recipe,
         patches=recipe.patches + more,

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
-from kfunctest import proc
+from kfunctest import build_kernel, proc
+from kfunctest.errors import SpecError
+from kfunctest.kernels import source
+from kfunctest.setup import __main__ as command
 from kfunctest.setup import judged, needs
 from tests import fakesource
 from tests.building import needs_build_tools
@@ -63,6 +67,9 @@ def test_the_line_that_it_prints_judges_the_kernel(tree: Path, tmp_path: Path, j
     ("words", "said"),
     [
         (["nonsense"], "there is no source 'nonsense'; write debian:7.2, a git tree"),
+        (["~nosuchuser/linux"], "there is no home ~nosuchuser for ~nosuchuser/linux; write the whole path"),
+        (["~nosuchuser/linux@v9"], "there is no home ~nosuchuser"),
+        (["linux", "--patch", "~nosuchuser/x.patch"], "there is no home ~nosuchuser for ~nosuchuser/x.patch"),
         (["linux@v9"], "has no revision 'v9'"),
         (["linux", "--flavour", "debgu"], "there is no flavour 'debgu'; take one of"),
         (["linux", "--patch", "nowhere"], "/nowhere does not exist"),
@@ -97,6 +104,37 @@ def test_what_cannot_be_built(tree: Path, tmp_path: Path, words: list[str], said
 )
 def test_setup_brings_a_compiler_only_where_a_kernel_is_built(words: list[str], expected: bool) -> None:
     assert judged.is_built(words, CHECKOUT) is expected
+
+
+def test_setup_reads_what_is_judged_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run's own arguments are none of setup's, even where they look so, and after a -- too."""
+    seen: list[bool] = []
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(command, "set_up", lambda _checkout, *, build: seen.append(build))
+    assert command.main(["--quiet", "--judging", "-k", "x", "--", "selftests/a"]) == 0
+    assert command.main(["--quiet", "--judging", "--update", "--help", "--kernel", "7.2-slim", "--", "--build"]) == 0
+    assert command.main(["--quiet", "--build", "--judging"]) == 0
+    assert seen == [False, True, True]
+
+
+def test_the_help_tells_the_statuses(tmp_path: Path) -> None:
+    done = built(tmp_path, "--help")
+    assert done.status == 0
+    assert re.search(r"exit status: 0: .* 3: .* 4: .* 130: ", " ".join(done.stdout.split()))
+
+
+def test_update_asks_the_archive_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+
+    def resolve(text: str, *, update: bool, **_: object) -> None:
+        seen.append((text, update))
+        raise SpecError("enough")
+
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(source, "resolve", resolve)
+    for words in (["debian:7.1"], ["debian:7.1", "--update"], ["7.2-slim", "--update"]):
+        assert build_kernel.main(words) == USAGE
+    assert seen == [("debian:7.1", False), ("debian:7.1", True), ("debian:7.2", True)]
 
 
 def test_the_plain_suite_needs_no_build_tools() -> None:

@@ -38,12 +38,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--judging",
         nargs=argparse.REMAINDER,
-        default=[],
         metavar="ARGUMENT",
         help="pytest's arguments: --build, if they name a kernel that is built from source",
     )
-    options = parser.parse_args(argv)
-    build = options.build or judged.is_built(options.judging, CHECKOUT)
+    # By hand: argparse's REMAINDER ends at a -- in it.
+    end = argv.index("--judging") if "--judging" in argv else len(argv)
+    options = parser.parse_args(argv[:end])
+    build = options.build or judged.is_built(argv[end + 1 :], CHECKOUT)
     # What we started is ended before we are.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
