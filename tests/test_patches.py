@@ -162,6 +162,48 @@ def test_the_first_letter_may_begin_with_its_head(tree: Path, base: Source, seri
     assert [patch.subject for patch in patches.read([box])] == ["mm: größer", "mm: the second"]
 
 
+def test_patches_put_together_without_a_signature(tree: Path, base: Source, tmp_path: Path) -> None:
+    """Between them is no empty line; both are named."""
+    git(tree, "format-patch", "--quiet", "--no-signature", "-o", tmp_path / "bare", "base")
+    box = tmp_path / "all.patch"
+    box.write_bytes(b"".join(file.read_bytes().rstrip() + b"\n" for file in sorted((tmp_path / "bare").iterdir())))
+    assert [patch.subject for patch in patches.read([box])] == ["mm: größer", "mm: the second"]
+    assert applied(base, box) == git(tree, "rev-parse", "HEAD^{tree}")
+
+
+def test_a_log_has_no_order(tree: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(git(tree, "log", "-p", "base.."))
+    with pytest.raises(SpecError, match=r"several commits as git log prints them.*; .*git format-patch --stdout"):
+        patches.read([log])
+    log.write_text(git(tree, "show", "HEAD"))
+    assert len(patches.read([log])) == 1
+
+
+def test_a_plain_diff_has_an_id_too(tree: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(f"--- a/mm/{name}\n+++ b/mm/{name}\n@@ -1 +1 @@\n-1\n+2\n")
+    ids = {patch.id for patch in patches.read([tmp_path / "one", tmp_path / "two"])}
+    assert len([each for each in ids if re.fullmatch("[0-9a-f]{12}", each)]) == 2
+
+
+def test_how_a_diff_was_written_may_be_why_it_does_not_apply(tree: Path, base: Source, tmp_path: Path) -> None:
+    file = tmp_path / "a.diff"
+    file.write_bytes(git(tree, "diff", "base", "HEAD").encode().replace(b"\n", b"\r\n") + b"\r\n")
+    with pytest.raises(SpecError, match=r"its lines end as DOS's do; .*sed -i"):
+        applied(base, file)
+    bare = git(tree, "diff", "--no-prefix", "base", "HEAD") + "\n"
+    for text in (bare, re.sub("(?m)^(?:diff|index) .*\n", "", bare)):
+        file.write_text(text)
+        with pytest.raises(SpecError, match=r"its names lack a/ and b/; .*--src-prefix=a/"):
+            applied(base, file)
+    (tree / "image").write_bytes(bytes(9))
+    commit(tree)
+    file.write_text(git(tree, "diff", "HEAD~1", "HEAD") + "\n")
+    with pytest.raises(SpecError, match=r"it lacks what is in a binary file; .*git diff --binary"):
+        applied(base, file)
+
+
 def test_a_hunk_that_does_not_apply_is_named(tree: Path, series: Path, tmp_path: Path) -> None:
     git(tree, "checkout", "--quiet", "-b", "other", "base")
     edit(tree / "mm" / "vmscan.c", "scan", "skim")

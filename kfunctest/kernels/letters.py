@@ -16,7 +16,11 @@ from typing import Final
 DIFF: Final = re.compile(rb"^(?:diff --git |--- \S.*\n\+\+\+ )", re.MULTILINE)
 _MAIL: Final = re.compile(rb"\A(?:From \S+ |(?:From|Subject|Date|Message-I[dD]|Return-Path|Delivered-To|Received): )")
 #: The line before each letter of a mailbox, as git mailsplit knows it: after an empty line, with a time and a year.
-_LETTER: Final = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\r\n\r\n))From \S+.*\d:\d\d.*\d{4}.*$", re.MULTILINE)
+#: That of git format-patch needs no empty line, which is missing where patches without a signature are put together.
+_LETTER: Final = re.compile(
+    rb"(?:\A|(?<=\n\n)|(?<=\r\n\r\n))From \S+.*\d:\d\d.*\d{4}.*$|^From [0-9a-f]{40,64} Mon Sep 17 00:00:00 2001\r?$",
+    re.MULTILINE,
+)
 #: The subject of a letter that introduces a series, [PATCH v3 0/5], and of one that is a change: [PATCH], [RFC 2/5].
 _COVER: Final = re.compile(r"\[[^\]]*\b0+/\d+[^\]]*\]")
 _CHANGE: Final = re.compile(r"\[[^\]]*(?:\bPATCH\b|\b\d+/\d+)[^\]]*\]", re.IGNORECASE)

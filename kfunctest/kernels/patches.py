@@ -18,10 +18,19 @@ from kfunctest.kernels.gitstore import Store, clean_environment
 _SECONDS: Final = 300.0
 _HUNK: Final = re.compile(r"^@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@.*$", re.MULTILINE)
 
+#: Old and new name are the same only where neither has a prefix: git diff --no-prefix.
+_BARE_NAMES: Final = re.compile(rb"^(?:diff --git (\S+) \1|--- (\S+)(?:\t.*)?\n\+\+\+ \2(?:\t.*)?)$", re.MULTILINE)
+_NO_CONTENT: Final = re.compile(rb"^Binary files .* differ$", re.MULTILINE)
+#: A commit as git log -p and git show begin it.
+_LOGGED: Final = re.compile(rb"^commit [0-9a-f]{40,64}\b.*\n(?:Merge: .*\n)?Author: ", re.MULTILINE)
+
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """One change. ``place`` says where it was read, ``id`` is git's stable patch id, of 12 digits."""
+    """One change. ``place`` says where it was read, ``id`` is git's stable patch id, of 12 digits.
+
+    A plain diff, of which git knows no id, has a digest of its text in its place.
+    """
 
     subject: str
     id: str
@@ -77,6 +86,11 @@ def _in_file(path: Path, content: bytes, *, among_others: bool) -> Iterator[Patc
     if not letters.is_mail(content):
         if not letters.DIFF.search(content):
             raise _no_diff(path)
+        if len(_LOGGED.findall(content)) > 1:
+            raise SpecError(
+                f"{path} holds several commits as git log prints them, and nothing says which is the first",
+                remedy="write them with git format-patch --stdout",
+            )
         yield _patch(path.name, str(path), content)
         return
     box = letters.split(content)
@@ -101,20 +115,31 @@ def _no_diff(path: Path) -> SpecError:
 def _patch(subject: str, place: str, diff: bytes) -> Patch:
     argv = [proc.need("git"), "patch-id", "--stable"]
     done = proc.run(argv, seconds=_SECONDS, env=clean_environment(GIT_DIR=os.devnull), stdin=diff)
-    return Patch(subject, done.stdout[:12], place, diff)
+    return Patch(subject, done.stdout[:12] or cache.digest(diff)[:12], place, diff)
 
 
 def _refused(patch: Patch, said: str) -> SpecError:
     """What git apply said about ``patch``, as one line with file and hunk; the hunk itself is the evidence."""
     errors = [line.removeprefix("error: ") for line in said.splitlines() if line.startswith("error: ")]
     what = f'the patch "{patch.subject}" ({patch.place}) does not apply'
-    remedy = "rebase it onto this source"
+    remedy = _remedy(patch.diff)
     failed = re.search(r"^error: patch failed: (.+):(\d+)$", said, re.MULTILINE)
     if failed is None:
         return SpecError(f"{what}: {errors[0] if errors else said.strip()}", remedy=remedy)
     number, count, text = _hunk(patch.diff.decode(errors="replace"), failed[1], int(failed[2]))
     where = f"hunk {number} of {count} of {failed[1]}, at line {failed[2]}" if number else f"{failed[1]}:{failed[2]}"
     return SpecError(f"{what}: {where}", remedy=remedy, evidence=text)
+
+
+def _remedy(diff: bytes) -> str:
+    """What to do about a diff that does not apply: how it was written may be the reason."""
+    if diff.count(b"\n") == diff.count(b"\r\n"):
+        return r"its lines end as DOS's do; take that away: sed -i 's/\r$//' FILE"
+    if _BARE_NAMES.search(diff):
+        return "its names lack a/ and b/; write it with git diff --src-prefix=a/ --dst-prefix=b/"
+    if _NO_CONTENT.search(diff):
+        return "it lacks what is in a binary file; write it with git diff --binary"
+    return "rebase it onto this source"
 
 
 def _hunk(diff: str, file: str, line: int) -> tuple[int, int, str]:
