@@ -17,6 +17,7 @@ from kfunctest.kernels import source
 from kfunctest.setup import __main__ as command
 from kfunctest.setup import judged, needs
 from tests import fakesource
+from tests.building import needs as needs_tools
 from tests.building import needs_build_tools
 from tests.fakesource import commit, edit, git
 from tests.judging import Judge
@@ -135,6 +136,22 @@ def test_update_asks_the_archive_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     for words in (["debian:7.1"], ["debian:7.1", "--update"], ["7.2-slim", "--update"]):
         assert build_kernel.main(words) == USAGE
     assert seen == [("debian:7.1", False), ("debian:7.1", True), ("debian:7.2", True)]
+
+
+def test_a_check_skips_nothing_for_want_of_a_tool(monkeypatch: pytest.MonkeyPatch) -> None:
+    def skipped() -> bool:
+        return bool(needs_tools("no-such-tool").mark.args[0])
+
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("KFUNCTEST_COMPLETE", raising=False)
+    assert skipped()
+    assert not needs_tools("sh").mark.args[0]
+    monkeypatch.setenv("CI", "true")
+    assert not skipped()
+    monkeypatch.delenv("CI")
+    monkeypatch.setenv("KFUNCTEST_COMPLETE", "1")
+    assert not skipped()
+    assert "export KFUNCTEST_COMPLETE=1" in (CHECKOUT / "scripts" / "check").read_text()
 
 
 def test_the_plain_suite_needs_no_build_tools() -> None:

@@ -16,9 +16,10 @@ from kfunctest.errors import SpecError
 from kfunctest.kernels import patches, source
 from kfunctest.kernels.source import Source
 from tests import fakesource
+from tests.building import needs
 from tests.fakesource import commit, edit, git
 
-pytestmark = pytest.mark.skipif(proc.find("git") is None, reason="needs git")
+pytestmark = needs("git")
 
 
 @pytest.fixture(autouse=True)
@@ -220,8 +221,7 @@ def test_a_hunk_that_does_not_apply_is_named(tree: Path, series: Path, tmp_path:
 
 
 def test_the_number_of_the_hunk(tree: Path, tmp_path: Path) -> None:
-    long = "".join(f"int n{number};\n" for number in range(60))
-    (tree / "mm" / "long.c").write_text(long)
+    (tree / "mm" / "long.c").write_text("".join(f"int n{number};\n" for number in range(60)))
     commit(tree)
     git(tree, "tag", "long")
     for number in (5, 30, 55):

@@ -13,9 +13,10 @@ from kfunctest.errors import SpecError
 from kfunctest.kernels import source
 from kfunctest.kernels.slot import opened
 from tests import fakesource
+from tests.building import needs
 from tests.fakesource import commit, edit, git, snapshot
 
-pytestmark = pytest.mark.skipif(proc.find("git") is None, reason="needs git")
+pytestmark = needs("git")
 
 
 @pytest.fixture(autouse=True)

@@ -15,9 +15,10 @@ from kfunctest.kernels import source
 from kfunctest.kernels.gitstore import Store
 from kfunctest.kernels.slot import opened
 from tests import fakesource
+from tests.building import needs
 from tests.fakesource import commit, edit, git
 
-pytestmark = pytest.mark.skipif(proc.find("git") is None, reason="needs git")
+pytestmark = needs("git")
 
 
 @pytest.fixture(autouse=True)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from kfunctest import proc
 from kfunctest.kernels import source
 from tests import fakesource
+from tests.building import needs
 from tests.fakesource import commit, edit, git, snapshot
 
-pytestmark = pytest.mark.skipif(proc.find("git") is None, reason="needs git")
+pytestmark = needs("git")
 
 
 @pytest.fixture(autouse=True)
