@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -37,3 +38,8 @@ def made(tree: Path | str, *paths: Path, flavours: tuple[str, ...] = (), contrac
 def child(tree: Path) -> list[str]:
     """The command line of a process that builds ``tree``."""
     return [sys.executable, "-m", "kfunctest.build_kernel", str(tree)]
+
+
+def compiled(built: Built) -> set[str]:
+    """What make compiled for this kernel, by its log."""
+    return set(re.findall(r"^  CC +(\S+)$", (built.folder / build.LOG).read_text(), re.MULTILINE))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kfunctest import proc
-from tests import fakekernel
+from tests import fakekernel, fakesource
 from tests.fakearchive import Archive
 from tests.judging import Ended, Judge, written
 
@@ -40,6 +40,22 @@ def judge(tmp_path: Path) -> Judge:
         return Ended(done.status, done.stderr + done.stdout)
 
     return run
+
+
+@pytest.fixture
+def cache_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of this test's own, for ccache too."""
+    monkeypatch.setenv("KFUNCTEST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CCACHE_DIR", str(tmp_path / "ccache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A kernel in a git tree, of one commit: "the base"."""
+    tree = fakesource.write(tmp_path / "linux")
+    fakesource.commit(tree, "the base")
+    return tree
 
 
 @pytest.fixture

@@ -12,28 +12,12 @@ from kfunctest import proc
 from kfunctest.errors import InfraError, NoSpace
 from kfunctest.kernels import wrappers
 from kfunctest.kernels.toolchain import Toolchain
-from tests import fakesource
 from tests.building import TOOLS, child, made, needs_build_tools
 from tests.fakesource import commit, edit
 from tests.judging import written
 
-pytestmark = needs_build_tools
+pytestmark = [needs_build_tools, pytest.mark.usefixtures("cache_here")]
 CHECKOUT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(autouse=True)
-def cache_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cache of this test's own, for ccache too."""
-    monkeypatch.setenv("KFUNCTEST_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("CCACHE_DIR", str(tmp_path / "ccache"))
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """A kernel in a git tree."""
-    tree = fakesource.write(tmp_path / "linux")
-    commit(tree, "the base")
-    return tree
 
 
 def limited(tmp_path: Path, **programs: str) -> str:

@@ -19,12 +19,7 @@ from kfunctest.kernels import config, facts, image
 from kfunctest.kernels.spec import resolve
 from tests import fakekernel
 
-
-@pytest.fixture(autouse=True)
-def cache_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of this test's own."""
-    monkeypatch.setenv("KFUNCTEST_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache_here")
 
 
 def write(path: Path, data: bytes) -> Path:

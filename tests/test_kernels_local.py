@@ -16,6 +16,8 @@ from kfunctest.kernels.spec import resolve
 from tests import fakekernel
 from tests.fakekernel import CONFIG, RELEASE
 
+pytestmark = pytest.mark.usefixtures("cache_here")
+
 MODULAR = CONFIG.replace("9P_FS=y", "9P_FS=m").replace("9P_VIRTIO=y", "9P_VIRTIO=m")
 MODULES = {
     "fs/9p/9p": fakekernel.module("9pnet,netfs"),
@@ -27,12 +29,6 @@ MODULES = {
     "drivers/gpu/huge": fakekernel.module(),
     "lib/unwanted": fakekernel.module(),
 }
-
-
-@pytest.fixture(autouse=True)
-def cache_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cache of this test's own."""
-    monkeypatch.setenv("KFUNCTEST_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -18,13 +18,7 @@ from tests import fakesource
 from tests.building import needs
 from tests.fakesource import commit, edit, git
 
-pytestmark = needs("git")
-
-
-@pytest.fixture(autouse=True)
-def cache_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cache of this test's own."""
-    monkeypatch.setenv("KFUNCTEST_CACHE", str(tmp_path / "cache"))
+pytestmark = [needs("git"), pytest.mark.usefixtures("cache_here")]
 
 
 @pytest.fixture
