@@ -43,8 +43,8 @@ class Imported:
 
     @property
     def words(self) -> str:
-        """Its provenance in words."""
-        return f"{self.package} {self.version}, Debian {self.suite}, resolved {self.resolved}"
+        """Its provenance in words; without the date, which the version does without and a kernel's key must not hold."""
+        return f"{self.package} {self.version}, Debian {self.suite}"
 
 
 def fetch(spec: str, *, mirror: str | None, update: bool, progress: Progress, trust: str | None = None) -> Imported:
