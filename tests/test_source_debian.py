@@ -43,7 +43,7 @@ def test_the_tree_is_the_one_that_git_would_make(archive: Archive, tmp_path: Pat
     (folder / "scripts" / "run").chmod(0o755)
     fakesource.commit(folder)
     assert found.tree == fakesource.git(folder, "rev-parse", "HEAD^{tree}")
-    assert found.words == f"linux-source-7.9 7.9.1-1, Debian trixie-backports"
+    assert found.words == "linux-source-7.9 7.9.1-1, Debian trixie-backports"
     assert not (Store().folder.parent / "import").exists()
 
 

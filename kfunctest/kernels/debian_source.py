@@ -43,7 +43,7 @@ class Imported:
 
     @property
     def words(self) -> str:
-        """Its provenance in words; without the date, which the version does without and a kernel's key must not hold."""
+        """Its provenance in words; not with the date, since they are in the keys of kernels."""
         return f"{self.package} {self.version}, Debian {self.suite}"
 
 
