@@ -104,7 +104,7 @@ def test_a_cache_in_which_the_kernels_make_does_not_work(
 
 
 def test_a_full_disk_that_only_a_program_saw(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = "fatal error: error writing to /tmp/x: No space left on device"
+    said = "fatal error: error writing to memcontrol.s: No space left on device"
     text = f'case "$*" in *fork.c) echo "{said}" >&2; exit 1;; esac\n'
     monkeypatch.setenv("PATH", limited(tmp_path, gcc=f'{text}exec {proc.need("gcc")} "$@"'))
     with pytest.raises(NoSpace, match=r"no space left for the cache in .*; free some, or set KFUNCTEST_CACHE"):

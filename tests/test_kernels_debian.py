@@ -17,11 +17,10 @@ from kfunctest.kernels import apt
 from kfunctest.kernels.progress import Progress
 from kfunctest.kernels.spec import resolve
 from kfunctest.wait import wait_until
+from tests.building import needs
 from tests.fakearchive import BACKPORTS, Archive, entries
 
-pytestmark = pytest.mark.skipif(
-    any(proc.find(tool) is None for tool in ("apt-get", "dpkg-deb", "depmod")), reason="needs apt, dpkg and kmod"
-)
+pytestmark = needs("apt-get", "dpkg-deb", "depmod")
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 

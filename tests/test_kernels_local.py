@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from kfunctest import proc
 from kfunctest.errors import SpecError
 from kfunctest.kernels import modules
 from kfunctest.kernels.spec import resolve
 from tests import fakekernel
+from tests.building import needs
 from tests.fakekernel import CONFIG, RELEASE
 
 pytestmark = pytest.mark.usefixtures("cache_here")
@@ -130,7 +130,7 @@ def test_a_folder_that_is_no_kernel(tmp_path: Path) -> None:
         resolve(str(tmp_path / "gone"))
 
 
-needs_depmod = pytest.mark.skipif(proc.find("depmod") is None, reason="needs depmod")
+needs_depmod = needs("depmod")
 
 
 @needs_depmod

@@ -14,11 +14,10 @@ from kfunctest.errors import InfraError, NoSpace, SpecError
 from kfunctest.kernels import apt, debian
 from kfunctest.kernels.progress import Progress
 from kfunctest.kernels.spec import resolve
+from tests.building import needs
 from tests.fakearchive import BACKPORTS, Archive, entries
 
-pytestmark = pytest.mark.skipif(
-    any(proc.find(tool) is None for tool in ("apt-get", "dpkg-deb", "depmod")), reason="needs apt, dpkg and kmod"
-)
+pytestmark = needs("apt-get", "dpkg-deb", "depmod")
 
 
 def test_the_second_run_asks_no_network_and_keeps_the_date(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,11 +19,10 @@ from kfunctest.kernels import source
 from kfunctest.kernels.gitstore import Store
 from kfunctest.wait import wait_until
 from tests import fakesource
+from tests.building import needs
 from tests.fakearchive import Archive
 
-pytestmark = pytest.mark.skipif(
-    any(proc.find(tool) is None for tool in ("apt-get", "dpkg-deb", "git", "xz")), reason="needs apt, dpkg, git and xz"
-)
+pytestmark = needs("apt-get", "dpkg-deb", "git", "xz")
 CHECKOUT = Path(__file__).resolve().parents[1]
 FILES = {name: text.encode() for name, text in fakesource.FILES.items()}
 
