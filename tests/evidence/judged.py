@@ -40,7 +40,7 @@ def judge(folder: Path, kernel: str, *words: str, tests: Sequence[str] = ("selft
     argv = ["scripts/kfunc", "--kernel", kernel, *words, *tests]
     own = [sys.executable, "-m", "pytest", "-m", "kfunc", "-p", "no:cacheprovider", *argv[1:]]
     done = proc.run([*own, f"--junitxml={report}", "--results", folder], seconds=SECONDS, cwd=CHECKOUT, check=False)
-    return Judged(" ".join(argv), done.status, done.stdout + done.stderr, tuple(_outcomes(report)))
+    return Judged(" ".join(argv), done.status, done.stderr + done.stdout, tuple(_outcomes(report)))
 
 
 def _outcomes(report: Path) -> list[tuple[str, str]]:
