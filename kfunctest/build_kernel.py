@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kfunctest import contract
 from kfunctest.errors import KfunctestError
-from kfunctest.kernels import build, named, patches, paths, source, spec
+from kfunctest.kernels import build, fragments, named, patches, paths, source, spec
 from kfunctest.kernels.build import Recipe
 from kfunctest.kernels.progress import Progress
 
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME",
-        help=f"add a fragment of kernel-config (repeatable): {', '.join(build.flavour_names())}",
+        help=f"add a fragment of kernel-config (repeatable): {', '.join(fragments.names())}",
     )
     parser.add_argument("--contract", metavar="NAME", help="declare what it is judged by (default: by its BTF)")
     parser.add_argument("--debian-mirror", metavar="URL", help="the archive to fetch a source from")

@@ -154,8 +154,3 @@ def _write(record: Path, key: str) -> None:
         partial = record.with_suffix(f".partial-{os.getpid()}")
         partial.write_text(json.dumps({"key": key}))
         partial.replace(record)
-
-
-def flavour_names() -> Sequence[str]:
-    """The flavours there are."""
-    return fragments.names()
