@@ -24,6 +24,8 @@ FLOORS = {
     "annotations": 2,
     "measure": 2,
     "statkeys": 2,
+    "results": 2,
+    "reports": 3,
     "kernels": 3,
     "bpfbuild": 3,
     "target": 4,
