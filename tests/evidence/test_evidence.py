@@ -7,14 +7,16 @@ user would. docs/evidence.md is written from what they leave in results/.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Set
 from pathlib import Path
 
 import pytest
 
+from kfunctest import proc
 from kfunctest.kernels import named
 from tests.evidence.differences import DIFFERENCES, NOT_APPLICABLE
-from tests.evidence.judged import CHECKOUT, Judged, judge
+from tests.evidence.judged import CHECKOUT, SECONDS, Judged, judge
 
 pytestmark = pytest.mark.evidence
 
@@ -48,6 +50,19 @@ def test_a_named_kernel_keeps_its_contract(folder: Path, name: str) -> None:
     v2 = named.load()[name].contract == "v2"
     assert ("contract: v2 (declared" if v2 else "contract: v7.0 (identified by BTF)") in ended.text, ended
     assert_passed(ended, skipped=NOT_APPLICABLE["v2 on 6.12" if v2 else "v7.0"])
+
+
+def test_each_patch_of_the_series_compiles() -> None:
+    """A bisection may stop at any of them. The last is the kernel that the other tests judge."""
+    folder = CHECKOUT / "kernel-config" / "patches" / "linux-6.12"
+    series = [f"--patch={path}" for path in sorted(folder.glob("*.patch"))]
+    assert len(series) == 4, series
+    for count in range(1, len(series)):
+        proc.run(
+            [sys.executable, "-m", "kfunctest.build_kernel", "debian:6.12", *series[:count]],
+            seconds=SECONDS,
+            cwd=CHECKOUT,
+        )
 
 
 def test_6_12_with_the_series_fails_v7_0_where_the_revisions_differ(folder: Path) -> None:
