@@ -20,9 +20,11 @@ def of_kernel(kernel: Kernel, judged: Contract | None, asked: str | None) -> Ite
     if kernel.config is not None:
         yield f"configuration: {kernel.config_digest}; compiler: {kernel.compiler or 'not known'}"
     yield f"image: {kernel.image}"
-    if judged is None:
-        yield "contract: none, the kfuncs are absent"
-    elif asked:
-        yield f"contract: {judged.name} (declared)"
-    else:
-        yield f"contract: {judged.name} ({'declared with the kernel' if kernel.contract else 'identified by BTF'})"
+    yield f"contract: {judged.name} ({how(kernel, asked)})" if judged else "contract: none, the kfuncs are absent"
+
+
+def how(kernel: Kernel, asked: str | None) -> str:
+    """Why a kernel is judged by its contract. ``asked`` is the contract that the run's own options declare."""
+    if asked:
+        return "declared"
+    return "declared with the kernel" if kernel.contract else "identified by BTF"

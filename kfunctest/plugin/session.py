@@ -69,6 +69,11 @@ class Session:
         return self._kernels
 
     @property
+    def resolved(self) -> list[Kernel]:
+        """The kernels asked for as far as they were looked up; never the cause of a look-up."""
+        return self._kernels or []
+
+    @property
     def asked_for_several(self) -> bool:
         """Whether more than one kernel was named; two names may yet mean the same one."""
         return len(self._config.getoption("kernel") or ()) > 1
