@@ -195,16 +195,33 @@ def read_partial(file: Path) -> tuple[Run | None, str]:
     facts = dict(records[0]["run"])
     if facts.pop("format", None) != FORMAT:
         return None, f"{file} is of another format"
-    results = tuple(_result(record["result"]) for record in records if "result" in record)
-    between = tuple(_between(record["between"]) for record in records if "between" in record)
+    found = [record["result"] for record in records if "result" in record]
+    between = [record["between"] for record in records if "between" in record]
     closing: dict[str, Any] = dict(records[-1].get("end", {}))
     if not closing:
-        problem = problem or f"{file} was cut short after {len(results)} results"
-    elif (said := closing.pop("results")) != len(results):
-        problem = problem or f"{file} holds {len(results)} results and says {said}"
-    facts["kernels"] = tuple(_kernel(kernel) for kernel in facts["kernels"])
-    facts["planned"] = tuple((str(test), str(kernel)) for test, kernel in facts["planned"])
-    return Run(**facts, results=results, between=between, **closing), problem
+        problem = problem or f"{file} was cut short after {len(found)} results"
+    elif (said := closing.pop("results", None)) != len(found):
+        problem = problem or f"{file} holds {len(found)} results and says {said}"
+    try:
+        return from_data({**facts, "results": found, "between": between, **closing}), problem
+    except ValueError as error:
+        return None, f"{file}: {error}"
+
+
+def from_data(data: Mapping[str, Any]) -> Run:
+    """The run whose ``asdict`` is ``data``, also after a way through JSON. Raises ValueError for anything else."""
+    try:
+        return Run(
+            **{
+                **data,
+                "kernels": tuple(map(_kernel, data["kernels"])),
+                "planned": tuple((str(test), str(kernel)) for test, kernel in data["planned"]),
+                "results": tuple(map(_result, data["results"])),
+                "between": tuple(map(_between, data["between"])),
+            }
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"no run ({type(error).__name__}: {error})") from error
 
 
 def _records(file: Path, lines: list[bytes]) -> tuple[list[dict[str, Any]], str]:
@@ -214,6 +231,8 @@ def _records(file: Path, lines: list[bytes]) -> tuple[list[dict[str, Any]], str]
             records.append(json.loads(line))
         except ValueError:
             return records, f"{file}:{number} is not whole"
+        if not isinstance(records[-1], dict):
+            return records[:-1], f"{file}:{number} is no record"
     return records, "" if records else f"{file} is empty"
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -80,3 +82,25 @@ def test_only_crashes_hangs_and_failures_speak_against_the_kernel() -> None:
         Outcome.CRASHED,
         Outcome.HUNG,
     }
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ('"accelerator":', '"speed":'),
+        ('"crashed"', '"exploded"'),
+        ('"planned":[', '"planned":[7,'),
+        ('{"run":', '"run"}\n{"run":'),
+    ],
+)
+def test_a_file_of_other_content_is_incomplete(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    with pytest.raises(Incomplete, match=r"no run|exploded|not whole|no record"):
+        results.read(file)
+
+
+def test_a_run_is_its_own_data_read_back(file: Path) -> None:
+    run = results.read(file)
+    assert results.from_data(json.loads(json.dumps(asdict(run)))) == run
