@@ -1,61 +1,237 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the kernel logged meanwhile: no more than that, and not before the console has caught up."""
+"""The kernel's log: what its records say, that none is missing, and what of it was logged meanwhile."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from kfunctest.target import kernel_log
-from kfunctest.target.accelerator import Accelerator
-from kfunctest.target.console import Console
-from kfunctest.target.kernel_log import logged
-from kfunctest.target.vm import Vm
+from kfunctest.guest import kmsg
+from kfunctest.target.kernel_log import (
+    LONGEST_MARK,
+    Log,
+    Record,
+    clean,
+    from_console,
+    logged,
+    parse,
+    shown,
+)
+from kfunctest.target.protocol import Target
 
 
-class FakeVm:
-    """A guest with a console, and a log that reaches it unless it is stuck."""
+class FakeKernel:
+    """A kernel's log, served by stand-ins for the guest's functions; at most ``room`` records are kept."""
 
-    def __init__(self, console: Path, *, stuck: bool = False) -> None:
-        self.console = Console(console)
-        self.accelerator = Accelerator("fake", why="", slowdown=1)
-        self._stuck = stuck
+    def __init__(self, room: int = 1000) -> None:
+        self.lost = None
+        self.kept: list[tuple[int, bytes]] = []
+        self.opened: dict[int, int] = {}
+        self._next = 0
+        self._room = room
+        #: Records that one answer holds.
+        self.answer = 1000
 
-    def print(self, line: str) -> None:
-        with self.console.path.open("a") as file:
-            file.write(f"[1.0] {line}\n")
+    def say(self, text: str, priority: int = 4) -> None:
+        line = f"{priority},{self._next},{self._next * 1000},-;{text}\n"
+        self.kept = [*self.kept, (self._next, line.encode())][-self._room :]
+        self._next += 1
 
-    def call(self, _function: Callable[..., None], path: str, text: str) -> None:
-        assert path == "/dev/kmsg"
-        if not self._stuck:
-            self.print(text.removeprefix("<6>").rstrip())
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        return self.call_within(0, function, *args)
+
+    def call_within(self, _seconds: float, function: Callable[..., Any], *args: Any) -> Any:
+        stand_in: Callable[..., Any] = getattr(self, f"_{function.__name__}")
+        return stand_in(*args)
+
+    def _follow(self, whole: bool) -> tuple[int, int]:
+        reader = len(self.opened)
+        self.opened[reader] = 0 if whole else self._next
+        return reader, self.opened[reader]
+
+    def _look(self, reader: int, mark: str, rearm: bool) -> tuple[bytes, bool, int, bool]:
+        self.say(mark, priority=14)
+        return (*self._rest(reader, mark), 512, rearm)
+
+    def _rest(self, reader: int, mark: str) -> tuple[bytes, bool]:
+        unread = [(number, line) for number, line in self.kept if number >= self.opened[reader]][: self.answer]
+        self.opened[reader] = unread[-1][0] + 1
+        raw = b"".join(line for _, line in unread)
+        return raw, mark.encode() in raw
+
+    def _close(self, reader: int) -> None:
+        del self.opened[reader]
 
 
-def log_of(vm: FakeVm, action: Callable[[], Any]) -> tuple[Any, str]:
-    return logged(cast("Vm", vm), action)
+def as_target(kernel: FakeKernel) -> Target:
+    return cast("Target", kernel)
 
 
-def test_only_what_was_logged_meanwhile(tmp_path: Path) -> None:
-    vm = FakeVm(tmp_path / "console")
+def test_only_what_was_logged_meanwhile() -> None:
+    kernel = FakeKernel()
+    kernel.say("before")
 
     def meanwhile() -> int:
-        vm.print("WARNING: meanwhile")
+        kernel.say("meanwhile")
         return 7
 
-    vm.print("WARNING: before")
-    result, log = log_of(vm, meanwhile)
-    vm.print("WARNING: after")
-    assert result == 7
-    assert "meanwhile" in log
-    assert "before" not in log
-    assert "after" not in log
-    assert "WARNING" not in log_of(vm, lambda: None)[1]
+    result, log = logged(as_target(kernel), meanwhile)
+    kernel.say("after")
+    assert (result, log) == (7, "[    0.001000] meanwhile")
+    assert logged(as_target(kernel), lambda: None)[1] == ""
+    assert kernel.opened == {}, "a reader of the log was left open"
 
 
-def test_a_console_that_never_catches_up_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel_log, "CATCH_UP_SECONDS", 0.05)
-    with pytest.raises(TimeoutError, match="the kernel's log to reach the console"):
-        log_of(FakeVm(tmp_path / "console", stuck=True), lambda: None)
+def test_what_was_overwritten_meanwhile_is_an_error() -> None:
+    """A test that asserts the absence of a line must not pass for a log that holds nothing any more."""
+    kernel = FakeKernel(room=4)
+
+    def flood() -> None:
+        for number in range(10):
+            kernel.say(f"line {number}")
+
+    with pytest.raises(RuntimeError, match="7 records of the kernel's log were overwritten"):
+        logged(as_target(kernel), flood)
+
+
+def test_slices_follow_each_other_without_a_gap() -> None:
+    kernel = FakeKernel()
+    kernel.say("boot")
+    log = Log(as_target(kernel), whole=True)
+    first = log.look("one")
+    kernel.say("later")
+    second = log.look("two")
+    assert [record.text for record in first.records] == ["boot"]
+    assert [record.text for record in second.records] == ["later"]
+    assert (first.lost, second.lost, second.taint) == (0, 0, 512)
+
+
+def test_a_slice_longer_than_an_answer_is_fetched_whole() -> None:
+    kernel = FakeKernel()
+    log = Log(as_target(kernel), whole=True)
+    for number in range(25):
+        kernel.say(f"line {number}")
+    kernel.answer = 10
+    seen = log.look("mark")
+    assert [record.text for record in seen.records] == [f"line {number}" for number in range(25)]
+
+
+def test_a_boot_whose_first_records_are_gone_says_how_many() -> None:
+    kernel = FakeKernel(room=3)
+    for number in range(10):
+        kernel.say(f"line {number}")
+    seen = Log(as_target(kernel), whole=True).look("mark")
+    assert seen.lost == 8
+    assert [record.text for record in seen.records] == ["line 8", "line 9"]
+
+
+@pytest.mark.parametrize(
+    "raw, records",
+    [
+        (b"4,7,5140900,-;eth0: up\n SUBSYSTEM=net\n DEVICE=n2\n", [Record(5.1409, "eth0: up")]),
+        (b"6,7,1000000,-,caller=T12;by a thread\n", [Record(1.0, "by a thread")]),
+        (b"3,7,1000000,-;two\\x0alines\n", [Record(1.0, "two"), Record(1.0, "lines")]),
+        (b"3,7,1000000,-;tab\\x09 and \\x5c\n", [Record(1.0, "tab\t and \\")]),
+        (b"14,7,1000000,-;BUG: says a user\n", [Record(1.0, "BUG: says a user", kernel=False)]),
+        (b"30,7,1000000,-;a daemon\n", [Record(1.0, "a daemon", kernel=False)]),
+        (b"4,7,1000000,-;a;b\n", [Record(1.0, "a;b")]),
+        (b"4,7,1000000,-;\xff\n", [Record(1.0, "\\xff")]),
+    ],
+)
+def test_a_record_is_read_as_the_kernel_writes_it(raw: bytes, records: list[Record]) -> None:
+    assert parse(raw, 7) == (records, 0, 8)
+
+
+def test_missing_numbers_are_counted() -> None:
+    found, lost, following = parse(b"4,5,0,-;a\n4,9,0,-;b\n", 2)
+    assert (len(found), lost, following) == (2, 6, 10)
+
+
+def test_a_console_is_read_without_what_is_not_the_kernels() -> None:
+    text = (
+        "SeaBIOS (version 1.16)\n[    1.500000] first\n[    2.000000][   T17] second\n"
+        "** 12 printk messages dropped **\n[    3.000000] third\nlogin:"
+    )
+    records, dropped = from_console(text)
+    assert [(record.seconds, record.text) for record in records] == [(1.5, "first"), (2.0, "second"), (3.0, "third")]
+    assert dropped == 12
+
+
+def test_a_console_without_time_stamps_is_read_too() -> None:
+    assert [record.text for record in from_console("WARNING: a\nb\n")[0]] == ["WARNING: a", "b"]
+
+
+def test_a_mark_is_one_short_line() -> None:
+    assert clean("begin test_a[\n\\é]") == "begin test_a[???]"
+    assert len(clean("x" * 5000)) == LONGEST_MARK
+
+
+def test_of_a_long_log_the_end_is_shown() -> None:
+    assert shown([Record(0.0, str(number)) for number in range(5)], longest=2).splitlines() == [
+        "(3 lines before)",
+        "[    0.000000] 3",
+        "[    0.000000] 4",
+    ]
+
+
+class Device:
+    """/dev/kmsg as a list of what each read gives: bytes, or an error."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *reads: bytes | type[OSError]) -> None:
+        self.reads = list(reads)
+        self.cleared = 0
+        monkeypatch.setattr(kmsg, "_write", lambda mark: None)
+        monkeypatch.setattr(kmsg, "_SHOWS", 0.02)
+        monkeypatch.setattr(kmsg, "_rearm", self._rearm)
+        monkeypatch.setattr(kmsg, "os", SimpleNamespace(read=self._read))
+
+    def _rearm(self) -> bool:
+        self.cleared += 1
+        return True
+
+    def _read(self, _reader: int, _size: int) -> bytes:
+        if not self.reads:
+            raise BlockingIOError
+        found = self.reads.pop(0)
+        if isinstance(found, bytes):
+            return found
+        raise found
+
+
+MARK = b"14,3,0,-;mark\n"
+
+
+def test_nothing_behind_the_mark_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device(monkeypatch, b"4,2,0,-;a\n", MARK, b"4,4,0,-;next\n")
+    records, found, _taint, armed = kmsg.look(0, "mark", True)
+    assert (records, found, armed) == (b"4,2,0,-;a\n" + MARK, True, True)
+    assert device.reads == [b"4,4,0,-;next\n"]
+
+
+def test_a_record_that_is_being_written_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    Device(monkeypatch, BlockingIOError, b"4,2,0,-;a\n", BlockingIOError, MARK)
+    assert kmsg.look(0, "mark", False)[1]
+
+
+def test_overwritten_records_do_not_end_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    Device(monkeypatch, BrokenPipeError, b"4,2,0,-;a\n", MARK)
+    assert kmsg.look(0, "mark", False)[0].startswith(b"4,2")
+
+
+def test_a_log_that_takes_no_marks_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    Device(monkeypatch, b"4,2,0,-;a\n")
+    with pytest.raises(kmsg.LogClosed):
+        kmsg.look(0, "mark", False)
+
+
+@pytest.mark.parametrize("line, times", [(b"4,2,0,-;the kernel\n", 1), (b"14,2,0,-;a user\n", 0)])
+def test_warnings_are_armed_again_where_the_kernel_spoke(
+    monkeypatch: pytest.MonkeyPatch, line: bytes, times: int
+) -> None:
+    """Clearing walks over every warning that the kernel has: it is not done for nothing."""
+    device = Device(monkeypatch, line, MARK)
+    kmsg.look(0, "mark", True)
+    assert device.cleared == times
