@@ -20,6 +20,7 @@ def test_ours_has_the_kernels_that_are_promised() -> None:
         entries
     )
     assert [name for name, entry in entries.items() if entry.contract == "v2"] == ["6.12-slim", "6.12-debug"]
+    assert [name for name, entry in entries.items() if not entry.kfuncs] == ["6.12-bare"]
     assert all(path.is_dir() for entry in entries.values() for path in entry.patches)
 
 
@@ -37,6 +38,9 @@ def test_ours_has_the_kernels_that_are_promised() -> None:
         ('[a]\nsource = "x"\nflavours = ["debgu"]\n', r"\[a\] has an unknown flavour 'debgu'; there are .*debug"),
         ('[a]\nsource = "x"\ncontract = "v9"\n', r"\[a\] contract: there is no contract 'v9'; the known ones are v2"),
         ('[a]\npackage = "a"\n', r"\[a\] package = 'a' is no ready-made kernel; write debian, debian:SERIES"),
+        ('[a]\nsource = "x"\ngate = "no"\n', r"\[a\] gate = 'no' is not true or false"),
+        ('[a]\nsource = "x"\nkfuncs = 0\n', r"\[a\] kfuncs = 0 is not true or false"),
+        ('[a]\nsource = "x"\nkfuncs = false\ncontract = "v2"\n', r"\[a\] has a contract, and no kfuncs"),
         ('[a]\npackage = "debian"\nflavours = ["debug"]\n', r"\[a\] has flavours, and a package is not built"),
     ],
 )

@@ -14,7 +14,16 @@ from kfunctest.errors import SpecError
 from kfunctest.kernels import fragments
 
 FILE: Final = Path(__file__).resolve().parents[2] / "kernel-config" / "kernels.toml"
-_KEYS: Final[Mapping[str, type]] = {"package": str, "source": str, "patches": list, "flavours": list, "contract": str}
+_KEYS: Final[Mapping[str, type]] = {
+    "package": str,
+    "source": str,
+    "patches": list,
+    "flavours": list,
+    "contract": str,
+    "kfuncs": bool,
+    "gate": bool,
+}
+_CALLED: Final = {str: "a string", list: "a list of strings", bool: "true or false"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,10 @@ class Named:
     patches: tuple[Path, ...] = ()
     flavours: tuple[str, ...] = ()
     contract: str | None = None
+    #: False: it has none of the kfuncs, and the gate holds it to that.
+    kfuncs: bool = True
+    #: Whether a gate that is told no names judges it.
+    gate: bool = True
     #: Where a relative ``source`` starts.
     base: Path = FILE.parent
 
@@ -54,10 +67,9 @@ def _entry(file: Path, name: str, table: object) -> Named:
     for key, value in table.items():
         if key not in _KEYS:
             raise SpecError(f"{where} has an unknown key {key!r}", remedy=f"the keys are {', '.join(_KEYS)}")
-        texts = value if isinstance(value, list) else [value]
+        texts = value if isinstance(value, list) else []
         if not isinstance(value, _KEYS[key]) or not all(isinstance(text, str) for text in texts):
-            wanted = "a list of strings" if _KEYS[key] is list else "a string"
-            raise SpecError(f"{where} {key} = {value!r} is not {wanted}")
+            raise SpecError(f"{where} {key} = {value!r} is not {_CALLED[_KEYS[key]]}")
     _check(where, table)
     return Named(
         name=name,
@@ -66,6 +78,8 @@ def _entry(file: Path, name: str, table: object) -> Named:
         patches=tuple(file.parent / path for path in table.get("patches", ())),
         flavours=tuple(table.get("flavours", ())),
         contract=table.get("contract"),
+        kfuncs=table.get("kfuncs", True),
+        gate=table.get("gate", True),
         base=file.parent,
     )
 
@@ -86,6 +100,8 @@ def _check(where: str, table: Mapping[str, Any]) -> None:
     for flavour in table.get("flavours", ()):
         if flavour not in known:
             raise SpecError(f"{where} has an unknown flavour {flavour!r}", remedy=f"there are {', '.join(known)}")
+    if "contract" in table and not table.get("kfuncs", True):
+        raise SpecError(f"{where} has a contract, and no kfuncs that could keep it", remedy="take one of the two out")
     if "contract" in table:
         try:
             contract.by_name(str(table["contract"]))
