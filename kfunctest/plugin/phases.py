@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""From pytest's reports of a test's phases (setup, call, teardown) to its one result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pytest
+
+from kfunctest.results import Between, Outcome, Result, Splat
+
+#: What a later phase of the test can still take back.
+GOOD = (Outcome.PASSED, Outcome.SKIPPED, Outcome.XFAILED)
+#: What a failed phase does not hide. An infra error does: nothing was learned about a machine that is gone.
+WORSE_THAN_FAILED = (Outcome.CRASHED, Outcome.HUNG)
+#: The phase that pytest-xdist makes up for a test whose worker died.
+WORKER_DIED = "???"
+
+
+def result(reports: Sequence[pytest.TestReport], test: str, kernel: str, line: int) -> Result:
+    """The result of a test, from the reports of its phases in their order. ``line`` is where the test begins."""
+    deciding, outcome = reports[0], outcome_of(reports[0])
+    for report in reports[1:]:
+        later = outcome_of(report)
+        hidden = outcome in (Outcome.FAILED, Outcome.XPASSED) and later in WORSE_THAN_FAILED
+        if hidden or (outcome in GOOD and later is not Outcome.PASSED):
+            deciding, outcome = report, later
+    said = [_said(report) for report in reports]
+    file = test.partition("::")[0]
+    return Result(
+        test=test,
+        kernel=kernel,
+        outcome=outcome,
+        seconds=round(sum(report.duration for report in reports), 3),
+        message=_said(deciding).get("message") or _message(deciding, outcome),
+        details="\n".join(filter(None, (_details(report) for report in reports))),
+        reproduce=next((text for extra in said if (text := extra.get("reproduce"))), ""),
+        file=file,
+        line=_failing_line(deciding, file) or line,
+        splats=tuple(splat for extra in said for splat in splats(extra.get("splats", ()))),
+        log="".join(extra.get("log") or "" for extra in said),
+        verifier="\n".join(filter(None, (extra.get("verifier") for extra in said))),
+        worker=getattr(deciding, "worker_id", ""),
+    )
+
+
+def outcome_of(report: pytest.TestReport) -> Outcome:
+    """How one phase ended."""
+    if said := _said(report).get("outcome"):
+        return Outcome(said)
+    if report.when == WORKER_DIED:
+        return Outcome.INFRA
+    if report.skipped:
+        return Outcome.XFAILED if hasattr(report, "wasxfail") else Outcome.SKIPPED
+    if report.failed and "[XPASS(strict)]" in report.longreprtext:
+        return Outcome.XPASSED
+    if report.passed and hasattr(report, "wasxfail"):
+        return Outcome.XPASSED
+    return Outcome.FAILED if report.failed else Outcome.PASSED
+
+
+def splats(data: Iterable[dict[str, Any]]) -> tuple[Splat, ...]:
+    """Splats as they travel in a report."""
+    return tuple(Splat(**splat) for splat in data)
+
+
+def between(report: pytest.TestReport) -> Iterable[Between]:
+    """What the kernel complained of while no test ran, as far as this phase's report tells."""
+    for found in _said(report).get("between", ()):
+        yield Between(**{**found, "splats": splats(found["splats"])})
+
+
+def _said(report: pytest.TestReport) -> dict[str, Any]:
+    """What the process that ran the test says of this phase, beyond pytest's own."""
+    said: dict[str, Any] | None = getattr(report, "kfunctest", None)
+    return said or {}
+
+
+def _message(report: pytest.TestReport, outcome: Outcome) -> str:
+    if outcome in (Outcome.XFAILED, Outcome.XPASSED) and (reason := getattr(report, "wasxfail", "")):
+        return str(reason).removeprefix("reason: ")
+    if isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
+    crash = getattr(report.longrepr, "reprcrash", None)
+    # Not longreprtext: that begins with the worker of pytest-xdist.
+    text = crash.message if crash else report.longrepr or ""
+    return next((line for line in str(text).splitlines() if line.strip()), "")
+
+
+def _details(report: pytest.TestReport) -> str:
+    if report.passed or isinstance(report.longrepr, tuple):
+        return ""
+    shown = [f"--- {title} ---\n{text}" for title, text in report.sections]
+    return "\n".join([f"=== {report.when} ===", report.longreprtext, *shown])
+
+
+def _failing_line(report: pytest.TestReport, file: str) -> int:
+    """The line of the test's own file at which it failed, or 0."""
+    traceback = getattr(report.longrepr, "reprtraceback", None)
+    places = [getattr(entry, "reprfileloc", None) for entry in traceback.reprentries] if traceback else []
+    return next((place.lineno for place in reversed(places) if place and place.path.endswith(file)), 0)
