@@ -52,6 +52,7 @@ def _memory(text: str) -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Attach the session. Nothing is looked up until a test asks for a kernel."""
+    from kfunctest.plugin import record
     from kfunctest.plugin.ending import Ending
     from kfunctest.plugin.session import Session
 
@@ -65,6 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
     ending = Ending(config)
     config.pluginmanager.register(ending, "kfunctest-ending")
     config.stash[SESSION] = Session(config, ending)
+    record.register(config, config.stash[SESSION], ending)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
