@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The pytest plugin: hooks, what they need, and the one key under which a run's state is kept."""
+"""The pytest plugin: hooks, what they need, and the keys under which a run's and a test's state are kept."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,3 +11,5 @@ if TYPE_CHECKING:
     from kfunctest.plugin.session import Session
 
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
+#: On a test: what others add to what outcomes.py puts on the report of its phase.
+ADDED: pytest.StashKey[dict[str, Any]] = pytest.StashKey()

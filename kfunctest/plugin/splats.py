@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A test during which the kernel complains fails, and no other; what it complains of between tests fails the run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+from _pytest.outcomes import Exit  # pytest.exit.Exception, which mypy does not take for a class
+
+from kfunctest.errors import VmDied, VmLost
+from kfunctest.plugin import ADDED, SESSION, plan
+from kfunctest.plugin.expected import HELP, Expected, expectations
+from kfunctest.plugin.statuses import Statuses
+from kfunctest.results import Between, Outcome, Splat
+from kfunctest.target.vm import Vm
+from kfunctest.target.watch import Found, Watch
+
+#: Under which key a worker of pytest-xdist leaves what was seen after its tests; see record.py.
+BETWEEN = "kfunctest_between"
+#: Lines of the kernel's log that a failure shows on the terminal; reports have all of it.
+SHOWN = 60
+
+
+def register(config: pytest.Config) -> None:
+    """Watch the kernels of this run."""
+    config.addinivalue_line("markers", HELP)
+    config.pluginmanager.register(Splats(config), "kfunctest-splats")
+
+
+class Splats:
+    """The plugin, in every process that runs tests or prints what came of them."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._watch: Watch | None = None
+        #: The test that uses the VM now, or None; and the names of the last one and its kernel.
+        self._item: pytest.Item | None = None
+        self._after = ("", "")
+        #: Of the test that runs: what this phase found, what its earlier ones did, and what was found before it.
+        self._found = Found()
+        self._earlier: tuple[Splat, ...] = ()
+        self._unreported: list[Between] = []
+        self._between: list[Between] = []
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Refuse a mark that could never be met."""
+        for item in items:
+            expectations(item)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+    ) -> Generator[None, object, object]:
+        """The test begins for the kernel when it gets its VM. What was logged before is nobody's."""
+        if fixturedef.argname != "vm" or not isinstance(request.node, pytest.Item):
+            return (yield)
+        test, kernel = self._names(request.node)
+        self._look_between(test)
+        vm = yield
+        assert isinstance(vm, Vm)
+        if self._watch is None or self._watch.vm is not vm:
+            # Only what was booted for us begins with a clean log.
+            self._watch = Watch(vm, whole=type(vm) is Vm)
+            booted = self._watch.look(f"begin {test}", rearm=True)
+            self._tell(booted, self._after[0] if self._after[1] == kernel else "", test, kernel)
+            if booted.died:
+                raise booted.died
+        self._item = request.node
+        return vm
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
+        """What is logged by a setup that fails; that of another belongs to its test's function."""
+        try:
+            yield
+        except BaseException as error:
+            self._look(item, "set up", error)
+            raise
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
+        """What is logged by the test."""
+        try:
+            yield
+        finally:
+            self._look(item, "called", sys.exception())
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None]:
+        """What is logged on the way out. After that no test is to blame until the next one gets the VM."""
+        try:
+            yield
+        finally:
+            self._look(item, "end", sys.exception())
+            if self._item is item:
+                self._item = None
+                self._after = self._names(item)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """A complaint that was not expected makes a failure of anything; so does the absence of one that was."""
+        report = yield
+        if report.when == "setup":
+            self._earlier = ()
+        expected = expectations(item)
+        seen = [replace(splat, expected=expected.covers(splat)) for splat in self._found.splats]
+        log, self._found = self._found.log, Found()
+        self._earlier = (*self._earlier, *seen)
+        added: dict[str, Any] = {"splats": [asdict(splat) for splat in seen], "log": log}
+        if why := _why(seen, expected, self._earlier, report):
+            added |= {"outcome": str(Outcome.FAILED), "message": _fail(report, why, seen)}
+        if log and report.failed:
+            report.sections.append(("kernel log", "\n".join(log.splitlines()[-SHOWN:])))
+        added["between"] = [asdict(between) for between in self._unreported]
+        self._unreported = []
+        item.stash[ADDED] = added
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep what is said of the time before a test, in the process that decides on the run's status."""
+        said: dict[str, Any] = getattr(report, "kfunctest", {})
+        self._keep(said.get("between", ()))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: object) -> None:
+        """The same, for the time after the last test of a worker of pytest-xdist."""
+        self._keep(getattr(node, "workeroutput", {}).get(BETWEEN, ()))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Look once more, at the end of the run."""
+        self._look_between("")
+        left = [asdict(between) for between in self._unreported]
+        output: dict[str, Any] | None = getattr(self._config, "workeroutput", None)
+        if output is not None:
+            output[BETWEEN] = left
+            return
+        self._keep(left)
+        recorder = self._config.pluginmanager.getplugin("kfunctest-record")
+        for between in self._unreported:
+            recorder.add_between(between)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Show what belongs to no test."""
+        if self._between:
+            terminalreporter.section("SPLATS BETWEEN TESTS", red=True)
+        for between in self._between:
+            terminalreporter.write_line(where(between), red=True)
+            for splat in between.splats:
+                terminalreporter.write_line(f"{splat.kind}: {splat.line}")
+                terminalreporter.write_line("\n".join(splat.text.splitlines()[:SHOWN]))
+
+    def _names(self, item: pytest.Item) -> tuple[str, str]:
+        test, kernel, _ = plan.make([item], self._config.stash[SESSION].kernels).get(item.nodeid, (item.nodeid, "", 0))
+        return test, kernel
+
+    def _look(self, item: pytest.Item, word: str, error: BaseException | None) -> None:
+        """Look at what the phase of this test logged. Raises VmDied or VmHung where that is when the VM was lost."""
+        if self._item is not item or self._watch is None or isinstance(error, KeyboardInterrupt | Exit):
+            return
+        self._found = self._watch.look(f"{word} {self._names(item)[0]}", rearm=word == "end")
+        if self._found.died:
+            raise self._found.died
+
+    def _look_between(self, before: str) -> None:
+        """Look at what the VM logged since the last test, whichever VM the next one gets."""
+        session = self._config.stash[SESSION]
+        watch, self._watch = self._watch, None
+        if watch is None or watch.vm is not session.running:
+            return
+        found = watch.look(f"begin {before}" if before else "the run ends", rearm=True)
+        if found.died:
+            session.newly_lost()  # no test lost it
+            if not isinstance(found.died, VmLost):
+                found = replace(found, splats=found.splats or (_died(found.died),))
+        else:
+            self._watch = watch
+        self._tell(found, self._after[0], before, self._after[1])
+
+    def _tell(self, found: Found, after: str, before: str, kernel: str) -> None:
+        if found.splats:
+            self._unreported.append(Between(kernel, after, before, found.splats))
+
+    def _keep(self, found: Iterable[dict[str, Any]]) -> None:
+        for between in found:
+            splats = tuple(Splat(**splat) for splat in between["splats"])
+            self._between.append(Between(**{**between, "splats": splats}))
+        if self._between and (statuses := self._config.pluginmanager.getplugin(Statuses.NAME)):
+            statuses.speaks_against_a_kernel()
+
+
+def where(between: Between) -> str:
+    """When it was, in words."""
+    since = f"after {between.after}" if between.after else "while booting"
+    until = f"before {between.before}" if between.before else "at the end of the run"
+    return f"{between.kernel}, {since}, {until}:"
+
+
+def _why(seen: Sequence[Splat], expected: Expected, all_seen: Sequence[Splat], report: pytest.TestReport) -> str:
+    """Why the phase fails, in one line; empty where it does not, by what the kernel said."""
+    unexpected = [splat for splat in seen if not splat.expected]
+    if unexpected:
+        more = f" (and {len(unexpected) - 1} more)" if len(unexpected) > 1 else ""
+        return f"the kernel complained: {unexpected[0].kind}: {unexpected[0].line}{more}"
+    if report.when == "call" and report.passed and (absent := expected.absent(all_seen)):
+        return f"the kernel was expected to complain, and did not: {', '.join(absent)}"
+    return ""
+
+
+def _fail(report: pytest.TestReport, why: str, seen: Iterable[Splat]) -> str:
+    """Make a failure of the report; returns the one line that says why it is one."""
+    text = "\n\n".join([why, *(splat.text for splat in seen if not splat.expected)])
+    if report.failed and report.longrepr and not report.longreprtext.startswith("[XPASS(strict)]"):
+        report.sections.append(("the kernel's complaints", text))
+        crash = getattr(report.longrepr, "reprcrash", None)
+        first = (crash.message if crash else report.longreprtext).partition("\n")[0]
+        return f"{first}; {why}"
+    report.outcome = "failed"
+    report.__dict__.pop("wasxfail", None)
+    report.longrepr = text
+    return why
+
+
+def _died(why: VmDied) -> Splat:
+    return Splat("died", why.what, str(why))

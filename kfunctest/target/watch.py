@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Watches what the kernel of one VM complains of, from one look at its log to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from kfunctest.errors import VmDied
+from kfunctest.guest.kmsg import CLEAR_WARN_ONCE
+from kfunctest.results import Splat
+from kfunctest.target import splats, taint
+from kfunctest.target.decode import decoded
+from kfunctest.target.kernel_log import Log, Slice, clean, from_console, shown
+from kfunctest.target.vm import Vm
+from kfunctest.wait import wait_until
+
+#: Seconds (with KVM) that a line may take from the kernel's log to the console's file.
+CATCH_UP_SECONDS = 5.0
+#: How each mark of ours begins.
+MARK = "kfunctest: "
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one look found: complaints, the log as dmesg shows it, and why the VM was lost while we looked, or None."""
+
+    splats: tuple[Splat, ...] = ()
+    log: str = ""
+    died: VmDied | None = None
+
+
+class Watch:
+    """Follows the log of one VM: from its boot on (``whole``), or from now on where it was not booted for us.
+
+    Raises VmDied or VmHung where that cannot even be begun.
+    """
+
+    def __init__(self, vm: Vm, *, whole: bool = True) -> None:
+        self.vm = vm
+        self._looks = 0
+        self._taint = 0
+        self._last = ""
+        self._at = 0
+        self._over = False
+        self._log = Log(vm, whole=whole)
+        if not whole:
+            self._taint = self._log.look(f"{MARK}begins to watch", rearm=True).taint or 0
+
+    def look(self, word: str, *, rearm: bool = False) -> Found:
+        """What the kernel logged since the last look. ``word`` says where we are; the log and the console show it.
+
+        Decides whether the VM is spent. With ``rearm`` warnings that speak once a boot may speak again.
+        """
+        died = None
+        if self._over:
+            return Found()
+        if not self.vm.lost:
+            self._looks += 1
+            mark = clean(f"{MARK}{self._looks} {word}")
+            try:
+                return self._live(mark, rearm)
+            except VmDied as error:
+                died = error
+        self._over = True
+        return replace(self._from_console(None), died=died)
+
+    def _live(self, mark: str, rearm: bool) -> Found:
+        at = self.vm.console.size()
+        seen = self._log.look(mark, rearm=rearm)
+        # The console keeps what the kernel's buffer did not, unless it could not keep up either.
+        found = self._from_console(mark, seen) if seen.lost and self._reaches_console(mark) else self._judged(seen)
+        self._last, self._at = mark, at
+        return found
+
+    def _reaches_console(self, mark: str) -> bool:
+        seconds = CATCH_UP_SECONDS * self.vm.accelerator.slowdown
+        try:
+            wait_until(lambda: mark in self.vm.console.text(self._at), seconds=seconds, what="the console to catch up")
+        except TimeoutError:
+            return False
+        return True
+
+    def _from_console(self, mark: str | None, seen: Slice | None = None) -> Found:
+        """What the console's file holds since the last mark, down to ``mark`` or to its end."""
+        text = self.vm.console.text(self._at)
+        if self._last in text:
+            text = text.partition(self._last)[2].partition("\n")[2] if self._last else text
+        if mark:
+            text = text.rpartition(mark)[0]
+        records, dropped = from_console(text)
+        return self._judged(replace(seen or Slice(()), records=tuple(records), lost=dropped))
+
+    def _judged(self, seen: Slice) -> Found:
+        found = [*splats.find(seen.records), *_lost(seen)]
+        if seen.taint is not None:
+            found += _tainted(self._taint, seen.taint, found)
+            self._taint = seen.taint
+        self.vm.spent = self.vm.spent or splats.spent_by(found) or _unarmed(seen, found)
+        placed = (replace(splat, text=decoded(splat.text, self.vm.kernel.vmlinux)) for splat in found)
+        text = shown(record for record in seen.records if not record.text.startswith(MARK))
+        return Found(tuple(placed), f"{text}\n" if text else "")
+
+
+def _lost(seen: Slice) -> list[Splat]:
+    if not seen.lost:
+        return []
+    line = f"{seen.lost} records of the kernel's log were lost before they were read"
+    return [Splat("lost", line, line)]
+
+
+def _tainted(before: int, after: int, found: Sequence[Splat]) -> list[Splat]:
+    """Taint that no complaint in the log explains."""
+    if found:
+        return []
+    new = taint.complaints(before, after)
+    lines = [f"the kernel is tainted {bit.letter} ({bit.meaning}), and its log does not say why" for bit in new]
+    return [Splat("taint", line, line) for line in lines]
+
+
+def _unarmed(seen: Slice, found: Sequence[Splat]) -> str | None:
+    if seen.armed or not found:
+        return None
+    return f"{found[0].kind}: warnings that speak once a boot cannot be armed again (no {CLEAR_WARN_ONCE})"
