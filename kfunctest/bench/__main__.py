@@ -7,9 +7,11 @@ import argparse
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from kfunctest.bench.build import builds
+from kfunctest.bench.flakes import CHECKOUT, flakes
 from kfunctest.bench.harness import harness
 from kfunctest.errors import KfunctestError
 from kfunctest.kernels import source, spec
@@ -17,6 +19,8 @@ from kfunctest.target import accelerator
 
 #: The shell's status for a program that Ctrl-C ended.
 EXIT_INTERRUPTED = 130
+#: Some run was not as it must be.
+EXIT_UNEXPECTED = 1
 
 
 def main(argv: list[str]) -> int:
@@ -25,7 +29,8 @@ def main(argv: list[str]) -> int:
     # What we started is ended before we are.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return 0 if options.run(options) else EXIT_INTERRUPTED
+        status: int = options.run(options)
+        return status
     except KfunctestError as error:
         _say(f"{error.evidence}\n{error}".strip())
         return error.exit_status
@@ -44,29 +49,55 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--source", default="debian:7.2", metavar="SOURCE", help="as in scripts/build-kernel")
     build.add_argument("--pairs", type=int, default=5, metavar="N", help="boots to take the median of (default: 5)")
     build.set_defaults(run=_build)
-    for figure in (quick, build):
+    often = figures.add_parser("flakes", help="the suite many times over: whatever changes, or is not good, is named")
+    often.add_argument("runs", nargs="?", type=_runs, default=20, metavar="N", help="how many times (default: 20)")
+    often.add_argument("--kernel", default=spec.DEFAULT, metavar="SPEC", help="as in pytest --kernel")
+    often.add_argument("-m", dest="select", default="kfunc", metavar="EXPR", help="as in pytest -m (default: kfunc)")
+    often.add_argument("--results", type=Path, metavar="DIR", help="a folder a run (default: results/flakes/TIME)")
+    often.set_defaults(run=_flakes)
+    for figure in (quick, build, often):
         figure.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto", help="the accelerator")
     return parser
 
 
-def _harness(options: argparse.Namespace) -> bool:
+def _harness(options: argparse.Namespace) -> int:
     kernel = spec.resolve(options.kernel, base=_base())
     accel = _accelerator(options)
     _say(f"kernel {kernel.release}, accelerator {accel.name} ({accel.why})")
     found = harness(kernel, accel, options.pairs, _say)
     for line in found.report():
         _say(f"under {accel.name}: {line}")
-    return found.whole
+    return 0 if found.whole else EXIT_INTERRUPTED
 
 
-def _build(options: argparse.Namespace) -> bool:
+def _build(options: argparse.Namespace) -> int:
     accel = _accelerator(options)
     debian = spec.resolve(spec.DEFAULT)
     of = source.resolve(options.source, base=_base())
     _say(f"source {of.words}; Debian's kernel {debian.release}; accelerator {accel.name} ({accel.why})")
     for line in builds(of, debian, accel, options.pairs, _say).report():
         _say(f"under {accel.name}: {line}")
-    return True
+    return 0
+
+
+def _flakes(options: argparse.Namespace) -> int:
+    kernel = spec.resolve(options.kernel, base=_base())
+    accel = _accelerator(options)
+    place = CHECKOUT / "results" / "flakes" / time.strftime("%Y%m%d-%H%M%S")
+    folder = _base() / options.results if options.results else place
+    _say(f"pytest -m '{options.select}', kernel {kernel.release}, accelerator {accel.name} ({accel.why}), in {folder}")
+    found = flakes(kernel, accel, options.runs, options.select, folder.resolve(), _say)
+    for line in found.report():
+        _say(f"under {accel.name}: {line}")
+    if found.unexpected():
+        return EXIT_UNEXPECTED
+    return 0 if found.whole else EXIT_INTERRUPTED
+
+
+def _runs(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of runs")
+    return int(text)
 
 
 def _accelerator(options: argparse.Namespace) -> accelerator.Accelerator:

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What counts as unexpected when the suite is run many times over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from kfunctest.bench.flakes import Flakes, Once
+from kfunctest.results import Between, Outcome, Result, Run, Splat
+
+WARN = Splat("warn", "WARNING: mm/memcontrol.c:1", "WARNING: mm/memcontrol.c:1\n...")
+GOOD = (
+    Result("test_a.py::test_usage", "k", Outcome.PASSED),
+    Result("test_a.py::test_quirk", "k", Outcome.XFAILED),
+    Result("test_a.py::test_numa", "k", Outcome.SKIPPED, message="not applicable: CONFIG_NUMA"),
+)
+
+
+def once(*results: Result, status: int = 0, between: tuple[Between, ...] = ()) -> Once:
+    planned = tuple((result.test, result.kernel) for result in GOOD)
+    run = Run("", "", "", "", (), results=results, between=between, ended="now", status=status, planned=planned)
+    return Once(status, 1.0, run)
+
+
+def unexpected(*runs: Once) -> list[str]:
+    return Flakes("7.2", len(runs), list(runs)).unexpected()
+
+
+def test_runs_that_are_good_and_alike() -> None:
+    found = Flakes("7.2", 3, [once(*GOOD), once(*GOOD)])
+    assert found.unexpected() == []
+    assert not found.whole
+    assert found.report() == ["2 of 3 runs on 7.2, 6 results: 2 passed, 2 skipped, 2 xfailed", "0 unexpected"]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.XPASSED, Outcome.CRASHED, Outcome.HUNG, Outcome.INFRA])
+def test_an_outcome_that_is_bad_though_it_is_the_same_each_time(outcome: Outcome) -> None:
+    bad = replace(GOOD[0], outcome=outcome, message="expected 1, seen 2")
+    found = unexpected(once(bad, *GOOD[1:]), once(bad, *GOOD[1:]))
+    assert found == [f"run {run}: test_a.py::test_usage {outcome}: expected 1, seen 2" for run in (1, 2)]
+
+
+def test_an_outcome_that_changes_though_both_are_good() -> None:
+    other = (replace(GOOD[2], outcome=Outcome.PASSED, message=""), *GOOD[:2])
+    assert unexpected(once(*GOOD), once(*other)) == ["run 2: test_a.py::test_numa passed (first: skipped)"]
+
+
+def test_a_splat_in_a_test_that_passed_and_one_between_tests() -> None:
+    spoke = (replace(GOOD[0], splats=(WARN,)), *GOOD[1:])
+    between = Between("k", "test_a.py::test_usage", "", (WARN,))
+    assert unexpected(once(*spoke), once(*GOOD, between=(between,))) == [
+        f"run 1: test_a.py::test_usage passed: {WARN.line}",
+        f"run 2: between test_a.py::test_usage and the end: {WARN.line}",
+    ]
+
+
+def test_a_splat_that_a_test_expects() -> None:
+    assert unexpected(once(replace(GOOD[0], splats=(replace(WARN, expected=True),)), *GOOD[1:])) == []
+
+
+def test_a_test_without_a_result() -> None:
+    assert unexpected(once(*GOOD[:2])) == ["run 1: test_a.py::test_numa has no result"]
+
+
+def test_a_run_without_a_whole_results_file() -> None:
+    cut = Once(-9, 1.0, None, "results.jsonl was cut short after 3 results")
+    assert unexpected(once(*GOOD), cut) == ["run 2: status -9, results.jsonl was cut short after 3 results"]
+
+
+def test_a_status_that_no_result_explains() -> None:
+    assert unexpected(once(*GOOD, status=3)) == ["run 1: status 3, though each of its 3 results is good"]
