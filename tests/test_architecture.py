@@ -41,8 +41,8 @@ FLOORS = {
 BEFORE_PACKAGES = ("setup", "errors", "wait", "proc", "cache")
 #: The one part of setup that runs afterwards.
 AFTER_PACKAGES = "kfunctest.setup.update"
-#: Where the channel's far side takes over in the guest; the host says there where its execnet is.
-GUEST_ENTRY = ("kfunctest.guest.main", "execnet.gateway_base")
+#: Where the channel's far side takes over in the guest; the host brings its execnet there.
+GUEST_ENTRY = ("kfunctest.guest.main", "kfunctest.guest.far")
 PYTEST = ("pytest", "_pytest", "pluggy", "xdist")
 LINES = 300
 FUNCTION_LINES = 50
@@ -112,7 +112,7 @@ def upward(module: Module, name: str) -> str | None:
 def foreign(module: Module, name: str) -> str | None:
     """Why a module of kfunctest may not import ``name``, where it is not the project's own."""
     top = name.split(".")[0]
-    if (module.name, name) == GUEST_ENTRY:
+    if module.name in GUEST_ENTRY and name == "execnet.gateway_base":
         return None
     if module.room == "guest" and not _is(name, "kfunctest.guest") and top not in sys.stdlib_module_names:
         return "the guest has the standard library and nothing else"

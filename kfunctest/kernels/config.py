@@ -48,19 +48,23 @@ def embedded(vmlinux: bytes) -> str | None:
         return None
 
 
-def require(release: str, config: Config | None, facts: Facts, modules: Path | None) -> None:
+def require(release: str, config: Config | None, facts: Facts) -> None:
     """Raise SpecError, naming the option, when this suite cannot run on such a kernel.
 
     Where the configuration is not known, only what BTF tells is checked.
     """
     if not facts.memcg:
         raise _lacks(release, *REQUIRED[1])
+    for name, why in REQUIRED if config is not None else ():
+        if dict(config or ()).get(name) != "y":
+            raise _lacks(release, name, why)
+
+
+def require_share(release: str, config: Config | None, modules: Path | None) -> None:
+    """Raise SpecError, naming the options, when a VM of this kernel would not see the host's files."""
     if config is None:
         return
     options = dict(config)
-    for name, why in REQUIRED:
-        if options.get(name) != "y":
-            raise _lacks(release, name, why)
     absent = [option for option, name in SHARE if not _usable(options.get(option), name, modules)]
     if absent:
         raise SpecError(

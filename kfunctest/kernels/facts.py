@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from kfunctest import cache
 from kfunctest.errors import InfraError, SpecError
@@ -53,16 +53,24 @@ def read(path: Path) -> Reading:
     folder = cache.entry("facts", cache.digest(_FORMAT, digest), make)
     try:
         kept = json.loads((folder / "facts.json").read_text())
-        facts = Facts(
-            enums=tuple((name, tuple((str(k), int(v)) for k, v in members)) for name, members in kept["enums"]),
-            kfuncs=frozenset(kept["kfuncs"]),
-            bpf_functions=frozenset(kept["bpf_functions"]),
-            memcg=bool(kept["memcg"]),
-            btf_size=int(kept["btf_size"]),
-        )
-        return Reading(header.release, digest, facts, kept["config"])
+        return Reading(header.release, digest, _facts(kept), kept["config"])
     except (OSError, ValueError, KeyError) as error:
         raise InfraError(f"the cache's {folder} is damaged", remedy=f"rm -r {folder}") from error
+
+
+def of_btf(raw: bytes, whose: str) -> Facts:
+    """The facts in a kernel's BTF. Raises SpecError, with ``whose`` it is, when it cannot be read."""
+    return _facts(_read_btf(raw, whose))
+
+
+def _facts(kept: dict[str, Any]) -> Facts:
+    return Facts(
+        enums=tuple((name, tuple((str(k), int(v)) for k, v in members)) for name, members in kept["enums"]),
+        kfuncs=frozenset(kept["kfuncs"]),
+        bpf_functions=frozenset(kept["bpf_functions"]),
+        memcg=bool(kept["memcg"]),
+        btf_size=int(kept["btf_size"]),
+    )
 
 
 def _read_payload(header: image.Image) -> dict[str, object]:
@@ -73,10 +81,14 @@ def _read_payload(header: image.Image) -> dict[str, object]:
             f"{header.path} ({header.release}) has no BTF, by which kfuncs are found",
             remedy="build it with CONFIG_DEBUG_INFO_BTF=y",
         )
+    return {**_read_btf(raw, str(header.path)), "config": config.embedded(elf)}
+
+
+def _read_btf(raw: bytes, whose: str) -> dict[str, object]:
     try:
         btf = Btf(raw)
     except BtfError as error:
-        raise SpecError(f"the BTF of {header.path} cannot be read: {error}") from error
+        raise SpecError(f"the BTF of {whose} cannot be read: {error}") from error
     functions = btf.functions()
     enums = []
     for name in ENUMS:
@@ -90,5 +102,4 @@ def _read_payload(header: image.Image) -> dict[str, object]:
         "bpf_functions": sorted(name for name in functions if name.startswith("bpf_")),
         "memcg": _MEMCG_WITNESS in functions,
         "btf_size": len(raw),
-        "config": config.embedded(elf),
     }

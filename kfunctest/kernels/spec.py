@@ -96,7 +96,8 @@ def _kernel(spec: str, place: local.Place, resolved: str | None, *, modular: boo
     text = place.config.read_text(errors="replace") if place.config else reading.config
     options = config.parse(text) if text is not None else None
     modules = local.modules(place.image, reading.release) if modular else None
-    config.require(reading.release, options, reading.facts, modules)
+    config.require(reading.release, options, reading.facts)
+    config.require_share(reading.release, options, modules)
     return Kernel(
         spec=spec,
         release=reading.release,

@@ -12,6 +12,8 @@ import pytest
 
 from kfunctest.plugin import SESSION
 
+pytest_plugins = ["kfunctest.plugin.targets", "kfunctest.plugin.parallel"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare what a run may be told."""
