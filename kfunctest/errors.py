@@ -3,7 +3,8 @@
 
 * The request cannot be met: :class:`SpecError` (what was asked for) or :class:`InfraError` (this machine).
 * A request failed *in the guest*, which lives on: :class:`GuestError`.
-* The guest is gone or does not answer: :class:`VmDied`, :class:`VmHung`.
+* The guest is gone or does not answer: :class:`VmDied` (its kernel's doing), :class:`VmHung`, :class:`VmLost` (not
+  its kernel's doing).
 
 A failed assertion is none of these; it stays pytest's.
 """
@@ -69,13 +70,22 @@ class GuestError(Exception):
 
 
 class VmDied(Exception):
-    """The channel to the guest ended: the kernel, QEMU or the agent is gone. ``console`` is the console's tail."""
+    """The kernel died: it panicked, or reset the machine. ``what`` is one line, ``console`` the console's tail.
 
-    def __init__(self, what: str, console: str) -> None:
-        super().__init__(f"{what}\n\nthe console's last lines:\n{console}")
+    ``seen`` is evidence beyond the console's tail, such as the stacks of a kernel that hung.
+    """
+
+    def __init__(self, what: str, console: str, *, seen: str = "") -> None:
+        shown = [what, f"the console's last lines:\n{console}", seen]
+        super().__init__("\n\n".join(filter(None, shown)))
         self.what = what
         self.console = console
+        self.seen = seen
 
 
 class VmHung(VmDied):
     """A request was not answered inside its deadline; nothing more can be learned from this guest."""
+
+
+class VmLost(VmDied):
+    """The guest is gone, or cut off, for a reason that says nothing about its kernel."""

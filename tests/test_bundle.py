@@ -38,13 +38,13 @@ def test_ordinary_places_are_taken() -> None:
 def test_the_bundle_holds_what_the_agent_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run by the interpreter that the guest gets: importing the agent's modules opens no module file."""
     monkeypatch.setenv("KFUNCTEST_CACHE", str(tmp_path))
-    words = bundle.agent_command().split()
-    python, bundled = words[1], words[-1]
-    main = (bundle.GUEST / "main.py").read_text().partition("from kfunctest.guest import workers")[0]
+    words = bundle.agent_command().partition(";")[0].split()
+    python, bundled = words[0], words[-1]
+    main = (bundle.GUEST / "main.py").read_text().partition("from kfunctest.guest import ")[0]
     script = tmp_path / "kfunctest" / "guest" / "main.py"
     script.parent.mkdir(parents=True)
     script.write_text(
-        main + "import kfunctest.guest.bpf, kfunctest.guest.verdicts, execnet.gateway_base\n"
+        main + "import kfunctest.guest.names, kfunctest.guest.bpf, kfunctest.guest.verdicts, execnet.gateway_base\n"
         "print({type(m.__spec__.loader).__name__ for n, m in sys.modules.items() if n.startswith('kfunctest')})"
     )
     done = proc.run([python, "-I", "-S", script, bundled], seconds=30)

@@ -54,9 +54,10 @@ def _memory(text: str) -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Attach the session. Nothing is looked up until a test asks for a kernel."""
-    from kfunctest.plugin import record
+    from kfunctest.plugin import record, splats
     from kfunctest.plugin.ending import Ending
     from kfunctest.plugin.session import Session
+    from kfunctest.plugin.statuses import Statuses
 
     config.addinivalue_line(
         "markers", "bpf_programs(source): one test for each annotated program of selftests/bpf/<source>"
@@ -67,8 +68,10 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     ending = Ending(config)
     config.pluginmanager.register(ending, "kfunctest-ending")
+    config.pluginmanager.register(Statuses(config), Statuses.NAME)
     config.stash[SESSION] = Session(config, ending)
     record.register(config, config.stash[SESSION], ending)
+    splats.register(config)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -136,18 +139,27 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(line)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A run in which one of several kernels could not be judged has failed, whatever its tests say."""
     if session.config.stash[SESSION].some_without_kfuncs() and session.exitstatus in (0, 5):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Give every failure the one command line that reproduces it."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Note where the console is when a test begins."""
+    item.config.stash[SESSION].test_begins()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tell crashed, hung and infra from failed, after all other plugins: a mark xfail excuses none of these."""
     report = yield
     if item.get_closest_marker("kfunc"):
-        from kfunctest.plugin import reproduce
+        from kfunctest.plugin import outcomes
 
-        reproduce.annotate(item, report)
+        outcomes.annotate(item, call, report)
     return report

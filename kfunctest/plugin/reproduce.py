@@ -8,12 +8,6 @@ import shlex
 import pytest
 
 
-def annotate(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Add the line to a failed test's report."""
-    if report.failed:
-        report.sections.append(("to reproduce", command(item.nodeid, item.config)))
-
-
 def command(nodeid: str, config: pytest.Config) -> str:
     """The command line for one test, with the options of this run that decide what is judged."""
     words = ["scripts/kfunc"]

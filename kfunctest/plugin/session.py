@@ -17,10 +17,11 @@ from typing import TypeVar
 import pytest
 
 from kfunctest import bpfbuild, contract
-from kfunctest.errors import InfraError, KfunctestError
+from kfunctest.errors import InfraError, KfunctestError, SpecError, VmDied
 from kfunctest.kernels import spec
 from kfunctest.kernels.model import Kernel
 from kfunctest.plugin import header
+from kfunctest.plugin.boots import Boots
 from kfunctest.plugin.ending import Ending, Stop, stop
 from kfunctest.plugin.verdicts import Verdicts
 from kfunctest.target import accelerator, machine
@@ -31,6 +32,9 @@ from kfunctest.target.vm import Shape, Vm, boot
 T = TypeVar("T")
 
 BPF_SOURCES = Path(__file__).resolve().parents[2] / "selftests" / "bpf"
+#: The flavour whose kernels survive an oops, so that the test that caused it is judged by it, and the argument that
+#: they are not given for that.
+DEBUG, SURVIVES_OOPS = "debug", ("oops=panic",)
 #: Folders of earlier runs that are kept below results/.
 KEPT_RUNS = 5
 
@@ -53,6 +57,10 @@ class Session:
         self._kfuncs: Kfuncs | None = None
         self._verdicts: Verdicts | None = None
         self._booted = 0
+        self._boots = Boots()
+        self._blamed: VmDied | None = None
+        #: Where the console of the VM that runs was when the test began, in bytes.
+        self.console_at = 0
         self._owned = ExitStack()
 
     @property
@@ -134,19 +142,40 @@ class Session:
         return named if named and kernel.facts.kfuncs else contract.identify(kernel.facts.kfuncs)
 
     def vm(self, kernel: Kernel, *, append: Sequence[str] = (), without: Sequence[str] = ()) -> Vm:
-        """The VM of this kernel, told so: the one that runs, or one booted now where none does or the last was lost.
+        """The VM of this kernel, told so: the one that runs, or one booted now where none does or the last is no good.
 
         ``append`` are kernel arguments beyond those of every VM, ``without`` names those of them that it does not get.
+        Raises VmDied when the kernel dies while it boots, InfraError when the VM does not come up for another reason.
         """
+        survives = SURVIVES_OOPS if kernel.provenance and DEBUG in kernel.provenance.flavours else ()
         shape = Shape(cpus=self._config.getoption("cpus"), memory=self._config.getoption("memory"))
-        usual = tuple(argument for argument in shape.append if argument not in without)
+        usual = tuple(argument for argument in shape.append if argument not in (*without, *survives))
         shape = replace(shape, append=(*usual, *append))
-        runs = self._running and not self._running.lost and self._running.kernel is kernel and self._shape == shape
-        if not runs or self._running is None:
+        good = self._running and not self._running.lost and not self._running.spent
+        if not good or self._running is None or self._running.kernel is not kernel or self._shape != shape:
             self.close()
-            self._running = self._or_exit(lambda: self._boot(kernel, shape))
+            self.console_at = 0
+            with self._boots.attempt(kernel, shape):
+                self._running = self._boot(kernel, shape)
             self._shape = shape
         return self._running
+
+    @property
+    def running(self) -> Vm | None:
+        """The VM that runs, lost or not."""
+        return self._running
+
+    def test_begins(self) -> None:
+        """Note where the console is."""
+        self.console_at = self._running.console.size() if self._running else 0
+
+    def newly_lost(self) -> VmDied | None:
+        """Why the VM was lost, once: the first test that is asked about afterwards is the one that lost it."""
+        lost = self._running.lost if self._running else None
+        if lost is None or lost is self._blamed:
+            return None
+        self._blamed = lost
+        return lost
 
     def kfuncs(self, machine: Vm) -> Kfuncs:
         """The kfuncs of the VM that runs, loaded once a boot."""
@@ -174,7 +203,10 @@ class Session:
         worker = os.environ.get("PYTEST_XDIST_WORKER", "")
         name = "-".join(filter(None, ("console", kernel.id, worker, str(self._booted))))
         console = Console(self.results / f"{name}.log")
-        return self._owned.enter_context(boot(kernel, self.accelerator, console, shape))
+        try:
+            return self._owned.enter_context(boot(kernel, self.accelerator, console, shape))
+        except SpecError as error:  # another kernel than was asked for: no test of it means anything
+            stop(error)
 
     @cached_property
     def run_name(self) -> str:

@@ -12,6 +12,7 @@ import execnet
 
 from kfunctest import cache, proc
 from kfunctest.errors import InfraError
+from kfunctest.guest.names import AGENT_ENDED
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 GUEST = CHECKOUT / "kfunctest" / "guest"
@@ -47,11 +48,15 @@ def boot_path() -> str:
 
 
 def agent_command() -> str:
-    """The shell command that becomes the agent in the guest. Raises InfraError where the guest would not see it."""
+    """The shell command that runs the agent in the guest. Raises InfraError where the guest would not see it.
+
+    The shell outlives the agent, and says in the kernel's log how that ended: the kernel lives then.
+    """
     must_be_visible("this checkout", CHECKOUT)
     must_be_visible("the cache", cache.root())
     must_be_visible("the interpreter", Path(_python()))
-    return "exec " + shlex.join([_python(), "-I", "-S", "-u", str(GUEST / "main.py"), str(_bundle())])
+    agent = shlex.join([_python(), "-I", "-S", "-u", str(GUEST / "main.py"), str(_bundle())])
+    return f'{agent}; echo "<5>{AGENT_ENDED} $?" >/dev/kmsg'
 
 
 def _python() -> str:

@@ -8,7 +8,6 @@ and removes the folder at the end, even when we are killed.
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,13 +15,15 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from kfunctest import proc
-from kfunctest.errors import InfraError, SpecError, VmDied, VmHung
+from kfunctest.errors import InfraError, SpecError, VmDied
 from kfunctest.kernels.model import Kernel
-from kfunctest.target import keeper, machine
+from kfunctest.target import death, keeper, machine
 from kfunctest.target.accelerator import Accelerator
 from kfunctest.target.bundle import agent_command, boot_path, must_be_visible
 from kfunctest.target.channel import ChannelEnded, ChannelSilent, Requests
 from kfunctest.target.console import Console
+from kfunctest.target.inquest import FromAfar, Inquest, OfVm
+from kfunctest.target.monitor import Monitor, listening
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,18 +48,31 @@ class Shape:
         "kasan_multi_shot",
         "log_buf_len=4M",
         "no5lvl",
+        # A hang: what the kernel is asked by its console, and by an NMI where that does not answer (stacks.py).
+        "sysrq_always_enabled",
+        "unknown_nmi_panic",
     )
 
 
 class Vm:
     """A booted kernel: a :class:`kfunctest.target.protocol.Target` with a console."""
 
-    def __init__(self, kernel: Kernel, accelerator: Accelerator, requests: Requests, console: Console) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        accelerator: Accelerator,
+        requests: Requests,
+        console: Console,
+        inquest: Inquest | None = None,
+    ) -> None:
         self.kernel = kernel
         self.accelerator = accelerator
         self.console = console
         self.lost: VmDied | None = None
+        #: Why no other test may use this VM, though it answers; None while it is good.
+        self.spent: str | None = None
         self._requests = requests
+        self._inquest = inquest or FromAfar(console)
         hello = requests.hello(BOOT_SECONDS * accelerator.slowdown)
         self.release = str(hello["release"])
         self.cpus = int(str(hello["cpus"]))
@@ -75,22 +89,14 @@ class Vm:
         """See :meth:`kfunctest.target.protocol.Target.call_within`."""
         if self.lost:
             raise self.lost
+        start = self.console.size()
         try:
             return self._requests.call(seconds * self.accelerator.slowdown, function, *args, **kwargs)
-        except ChannelEnded:
-            self.lost = VmDied(f"the VM died during {function.__qualname__}", self._last_words())
+        except ChannelEnded as ended:
+            self.lost = self._inquest.gone(function.__qualname__, start, str(ended))
         except ChannelSilent as silent:
-            self.lost = VmHung(f"{function.__qualname__}: {silent}", self.console.tail())
+            self.lost = self._inquest.silent(function.__qualname__, str(silent))
         raise self.lost
-
-    def _last_words(self) -> str:
-        # The channel ends with QEMU; the keeper may still be copying what QEMU wrote before.
-        size = -1
-        deadline = time.monotonic() + 2
-        while size != self.console.size() and time.monotonic() < deadline:
-            size = self.console.size()
-            time.sleep(0.05)
-        return self.console.tail()
 
 
 def command(image: Path, accelerator: Accelerator, shape: Shape) -> list[str]:
@@ -111,29 +117,42 @@ def command(image: Path, accelerator: Accelerator, shape: Shape) -> list[str]:
 def boot(kernel: Kernel, accelerator: Accelerator, console: Console, shape: Shape) -> Iterator[Vm]:
     """Boot ``kernel`` and yield it when its agent has said hello; the VM is gone on leaving.
 
-    Raises InfraError when QEMU or virtme-ng is missing or the VM does not boot within its deadline, SpecError when
-    another kernel booted than was asked for.
+    Raises InfraError when QEMU or virtme-ng is missing or the VM does not boot within its deadline, VmDied when the
+    kernel dies before, SpecError when another kernel booted than was asked for.
     """
     argv = [*command(kernel.image, accelerator, shape), "--", agent_command()]
     seconds = BOOT_SECONDS * accelerator.slowdown
     with ExitStack() as stack:
-        folder = stack.enter_context(keeper.rundir(argv, console.path))
+        monitor = stack.enter_context(listening())
+        at = argv.index("--")
+        watched = [*argv[:at], f"--qemu-opts={monitor.options}", *argv[at:]]
+        folder = stack.enter_context(keeper.rundir(watched, console.path))
         watch = keeper.Watch(folder, seconds)
         try:
             gateway = stack.enter_context(keeper.gateway(folder))
             requests = Requests(gateway.remote_exec("from kfunctest.guest import agent\nagent.serve(channel)"))
-            vm = Vm(kernel, accelerator, requests, console)
+            vm = Vm(kernel, accelerator, requests, console, OfVm(console, monitor, folder, accelerator.slowdown))
         except (OSError, EOFError, ChannelEnded, ChannelSilent):
-            why = f"did not boot within {seconds:g} s" if watch.late else "ended before it had booted"
-            raise InfraError(
-                f"the VM {why}",
-                remedy=f"to see it: {shlex.join([*argv[:-2], '--', 'true'])}",
-                evidence=f"the console's last lines ({console.path}):\n{console.tail()}",
-            ) from None
+            late = f"did not boot within {seconds:g} s" if watch.late else "ended before it had booted"
+            raise _not_booted(console, monitor, late, shlex.join([*argv[:at], "--", "true"])) from None
         finally:
             watch.end()
         _check_identity(kernel, vm)
         yield vm
+
+
+def _not_booted(console: Console, monitor: Monitor, why: str, to_see: str) -> VmDied | InfraError:
+    text = console.text()
+    dead = death.panic(text) or death.oops(text)
+    if dead and not death.misconfigured(text):
+        return VmDied(f"the kernel died while it booted: {dead}", console.tail())
+    if monitor.reason == "guest-reset" and not dead:
+        return VmDied("the kernel reset the machine while it booted, and said nothing", console.tail())
+    return InfraError(
+        f"the VM {why}{f': {dead}' if dead else ''}{', since QEMU was stopped' if monitor.stopped else ''}",
+        remedy=f"to see it: {to_see}",
+        evidence=f"the console's last lines ({console.path}):\n{console.tail()}",
+    )
 
 
 def _check_identity(kernel: Kernel, vm: Vm) -> None:

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How a phase of a test ended, beyond what pytest knows: crashed, hung and infra are told from failed.
+
+Each report of a test that judges a kernel carries :data:`ATTRIBUTE`, a dict of plain values, so that it survives the
+way from a worker of pytest-xdist to its controller: ``outcome``, ``kernel`` (its id), ``test`` (the node id without the
+kernel's), ``message`` (one line), ``reproduce``, and what others add: ``splats``, ``log``, ``verifier``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kfunctest.errors import GuestError, KfunctestError, VmDied, VmHung, VmLost
+from kfunctest.plugin import ADDED, SESSION, plan, reproduce
+from kfunctest.results import Outcome
+from kfunctest.target.death import oops
+
+#: Under which name a report carries the dict.
+ATTRIBUTE = "kfunctest"
+#: What the VM's end, or the machine's fault, is called; the first that fits.
+_BY_ERROR = (
+    (VmHung, Outcome.HUNG),
+    (VmLost, Outcome.INFRA),
+    (VmDied, Outcome.CRASHED),
+    (KfunctestError, Outcome.INFRA),
+)
+#: Those that pytest has no words for.
+BEYOND_PYTEST = (Outcome.CRASHED, Outcome.HUNG, Outcome.INFRA)
+
+
+def of(report: object) -> dict[str, Any] | None:
+    """What the report of a test that judges a kernel carries; None for any other report."""
+    found: dict[str, Any] | None = getattr(report, ATTRIBUTE, None)
+    return found
+
+
+def annotate(item: pytest.Item, call: pytest.CallInfo[Any], report: pytest.TestReport) -> None:
+    """Judge the phase, put what was found on its report, and make sure that the VM's end never passes for less.
+
+    Called when pytest and its plugins have made up their minds: a mark ``xfail`` would have excused a crash.
+    """
+    error = _told(item, call)
+    outcome = _outcome(item, error, call, report)
+    if outcome in BEYOND_PYTEST:
+        _make_failed(item, error, call, report)
+    test, kernel, _ = plan.make([item], item.config.stash[SESSION].kernels)[item.nodeid]
+    carried: dict[str, Any] = {
+        "outcome": str(outcome),
+        "kernel": kernel,
+        "test": test,
+        "message": _message(outcome, error, report),
+        "reproduce": "",
+        "splats": [],
+        "log": "",
+        "verifier": "",
+    }
+    # A complaint of the kernel decides, unless it is dead.
+    decided = ("outcome", "message") if outcome in BEYOND_PYTEST else ()
+    carried |= {key: value for key, value in item.stash.get(ADDED, {}).items() if key not in decided}
+    if report.failed:
+        carried["reproduce"] = reproduce.command(item.nodeid, item.config)
+        report.sections.append(("to reproduce", carried["reproduce"]))
+    setattr(report, ATTRIBUTE, carried)
+
+
+def _told(item: pytest.Item, call: pytest.CallInfo[Any]) -> BaseException | None:
+    """The error that decides: the phase's own; else the loss of the VM, which a test may have swallowed."""
+    error = call.excinfo.value if call.excinfo else None
+    found = _within(error)
+    lost = item.config.stash[SESSION].newly_lost()
+    if isinstance(lost, VmDied) and not isinstance(found, VmDied):
+        return lost
+    return found or error
+
+
+def _within(error: BaseException | None) -> BaseException | None:
+    """An error of _BY_ERROR among ``error``, what it groups, and what it was raised from."""
+    seen: set[int] = set()
+    left = [error]
+    while left:
+        at = left.pop(0)
+        if at is None or id(at) in seen:
+            continue
+        if isinstance(at, VmDied | KfunctestError):
+            return at
+        seen.add(id(at))
+        left += [*getattr(at, "exceptions", ()), at.__cause__, None if at.__suppress_context__ else at.__context__]
+    return None
+
+
+def _outcome(
+    item: pytest.Item, error: BaseException | None, call: pytest.CallInfo[Any], report: pytest.TestReport
+) -> Outcome:
+    for kind, outcome in _BY_ERROR:
+        if isinstance(error, kind):
+            return outcome
+    if isinstance(error, GuestError) and error.kind == "WorkerDied" and not report.passed and _oopsed(item):
+        return Outcome.CRASHED
+    if report.failed:
+        return Outcome.XPASSED if call.excinfo is None and _xfail(item) else Outcome.FAILED
+    if report.skipped:
+        return Outcome.XFAILED if hasattr(report, "wasxfail") else Outcome.SKIPPED
+    return Outcome.PASSED
+
+
+def _xfail(item: pytest.Item) -> bool:
+    return item.get_closest_marker("xfail") is not None
+
+
+def _oopsed(item: pytest.Item) -> bool:
+    """Whether the kernel has said since the test began that it killed a process of ours, and not a test."""
+    session = item.config.stash[SESSION]
+    return session.running is not None and oops(session.running.console.text(session.console_at)) is not None
+
+
+def _make_failed(
+    item: pytest.Item, error: BaseException | None, call: pytest.CallInfo[Any], report: pytest.TestReport
+) -> None:
+    report.outcome = "failed"
+    report.__dict__.pop("wasxfail", None)
+    if isinstance(error, KfunctestError):
+        report.longrepr = f"{error.evidence.rstrip()}\n\n{error}".lstrip()
+    elif call.excinfo is None:
+        report.longrepr = str(error)
+    else:
+        report.longrepr = item.repr_failure(call.excinfo)
+
+
+def _message(outcome: Outcome, error: BaseException | None, report: pytest.TestReport) -> str:
+    if isinstance(error, VmDied):
+        return error.what
+    if isinstance(error, KfunctestError):
+        return str(error)
+    if outcome is Outcome.SKIPPED:
+        text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr or "")
+        return one_line(text.removeprefix("Skipped: "))
+    if outcome is Outcome.XFAILED:
+        return one_line(str(getattr(report, "wasxfail", "")).removeprefix("reason: "))
+    if not report.failed:
+        return ""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return one_line(crash.message if crash else str(report.longrepr or ""))
+
+
+def one_line(text: str) -> str:
+    """The first line of ``text`` that says something."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")

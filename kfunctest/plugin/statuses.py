@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the terminal says of crashed, hung and infra, and the run's exit status that follows from all outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from kfunctest.errors import EXIT_INFRA
+from kfunctest.plugin import outcomes
+from kfunctest.plugin.phases import WORKER_DIED
+from kfunctest.results import Outcome
+
+#: The letter of a phase that ended so, and what its section of the terminal is headed.
+LETTERS = {Outcome.CRASHED: "C", Outcome.HUNG: "H", Outcome.INFRA: "I"}
+
+
+class Statuses:
+    """A plugin that counts, in the process that has the terminal, what speaks against a kernel and what does not."""
+
+    #: The name under which it is registered.
+    NAME = "kfunctest-statuses"
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._bad = False
+        self._infra = False
+        self._said: set[tuple[str, str, str]] = set()
+
+    def speaks_against_a_kernel(self) -> None:
+        """Make the run's status 1, whatever its tests say: a splat that no test was running for."""
+        self._bad = True
+
+    def could_not_tell(self) -> None:
+        """Make the run's status 3 unless something speaks against a kernel: a report could not be written."""
+        self._infra = True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(
+        self, report: pytest.TestReport
+    ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+        """Category, letter and word of what pytest has none for."""
+        carried = outcomes.of(report)
+        if carried is None or carried["outcome"] not in LETTERS:
+            return None
+        outcome = Outcome(carried["outcome"])
+        word = outcome.upper()
+        told = (report.nodeid, str(outcome), carried["message"])
+        if report.when == "teardown" and told in self._said:
+            return "", "", ("", {})  # the VM that the test lost is missed again on the way out
+        return str(outcome), LETTERS[outcome], (word, {"red": True})
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep what decides the status."""
+        carried = outcomes.of(report)
+        if carried is None:
+            died = report.failed and report.when == WORKER_DIED
+            self._infra |= died
+            self._bad |= report.failed and not died
+            return
+        outcome = Outcome(carried["outcome"])
+        self._bad |= outcome.bad
+        self._infra |= outcome is Outcome.INFRA
+        self._said.add((report.nodeid, str(outcome), carried["message"]))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A file that cannot be collected is no fault of the machine."""
+        self._bad |= report.failed
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """1 where anything speaks against a kernel, else 3 where something could not be told, else pytest's own."""
+        if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
+            if self._bad:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            elif self._infra:
+                session.exitstatus = EXIT_INFRA
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+        """What is known of each, as pytest does for failures; and a line for each below pytest's own summary."""
+        for outcome in LETTERS:
+            terminalreporter.summary_failures_combined(str(outcome), outcome.upper(), style=self._config.option.tbstyle)
+        yield
+        for outcome in LETTERS:
+            for report in terminalreporter.getreports(str(outcome)):
+                carried = outcomes.of(report) or {}
+                terminalreporter.write(outcome.upper(), red=True)
+                terminalreporter.line(f" {report.nodeid} - {carried.get('message', '')}")

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What became of a machine that stopped answering: who is to blame, by all that can be learned of it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from kfunctest.errors import VmDied, VmHung, VmLost
+from kfunctest.target import death, keeper, stacks
+from kfunctest.target.console import Console
+from kfunctest.target.monitor import Monitor, NoAnswer
+from kfunctest.wait import wait_until
+
+#: Seconds (with KVM) until QEMU has ended whose channel has.
+END_SECONDS = 5.0
+
+
+class Inquest(Protocol):
+    """Finds out, once, why nothing can be asked any more.
+
+    ``during`` names the request, ``how`` is what the channel says.
+    """
+
+    def gone(self, during: str, start: int, how: str) -> VmDied:
+        """The channel ended; ``start`` is the byte of the console at which the request began."""
+
+    def silent(self, during: str, how: str) -> VmDied:
+        """No answer came in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class FromAfar:
+    """Of a machine of which nothing is seen but the channel: that it ended tells nothing about the kernel."""
+
+    console: Console
+
+    def gone(self, during: str, start: int, how: str) -> VmDied:  # noqa: ARG002 (it has no console of the kernel)
+        """See :class:`Inquest`."""
+        return VmLost(f"the machine was lost during {during}: {how}", self.console.tail())
+
+    def silent(self, during: str, how: str) -> VmDied:
+        """See :class:`Inquest`."""
+        return VmHung(f"{during}: {how}", self.console.tail())
+
+
+@dataclass(frozen=True, slots=True)
+class OfVm:
+    """Of a VM of ours. ``folder`` is its run's, which its keeper removes when it has copied all of the console."""
+
+    console: Console
+    monitor: Monitor
+    folder: Path
+    slowdown: int
+
+    def gone(self, during: str, start: int, how: str) -> VmDied:
+        """See :class:`Inquest`."""
+        if self.monitor.ended(END_SECONDS * self.slowdown):
+            with suppress(TimeoutError):
+                wait_until(lambda: not self.folder.exists(), seconds=keeper.END_SECONDS, what="the keeper's end")
+            return self._died(death.of_vm(self.console.text(), self.console.text(start), self.monitor.reason), during)
+        broken = death.Death(kernel=False, why=f"the channel to the agent broke, and QEMU runs on: {how}")
+        return self._died(death.of_agent(self.console.text()) or broken, during)
+
+    def silent(self, during: str, how: str) -> VmDied:
+        """See :class:`Inquest`. A kernel that hangs is asked for its stacks."""
+        if why := _not_running(self.monitor):
+            return self._died(death.Death(kernel=False, why=why), during)
+        text = self.console.text()
+        if why := death.panic(text):
+            return self._died(death.Death(kernel=True, why=why), during)
+        if agent := death.of_agent(text):
+            return self._died(agent, during)
+        seen = stacks.collect(self.monitor, self.console, self.folder, self.slowdown)
+        return VmHung(f"{during}: {how}", self.console.tail(), seen=seen)
+
+    def _died(self, found: death.Death, during: str) -> VmDied:
+        if found.kernel:
+            return VmDied(f"the kernel died during {during}: {found.why}", self.console.tail())
+        remedy = f"; {found.remedy}" if found.remedy else ""
+        return VmLost(f"the VM was lost during {during}: {found.why}{remedy}", self.console.tail())
+
+
+def _not_running(monitor: Monitor) -> str | None:
+    """Why QEMU runs no guest; None when it does."""
+    if monitor.stopped:
+        return "QEMU was stopped (SIGSTOP or a debugger)"
+    try:
+        state = monitor.ask("query-status", stacks.MONITOR)
+    except NoAnswer as error:
+        return str(error)
+    # RunState of QEMU's qapi/run-state.json: "internal-error" is a KVM that could not go on, "io-error" a disk.
+    return None if state["running"] else f"QEMU does not run the guest ({state['status']})"
