@@ -19,7 +19,7 @@ from kfunctest.errors import KfunctestError
 #: Seconds that addr2line may take for one complaint: it reads a line table of some 100 MB.
 DECODE_SECONDS = 60.0
 #: As %pS prints: the symbol, how far into it, and its size. One of a module is followed by its name.
-_PLACE = re.compile(r"\b([A-Za-z_][\w.]*)\+0x([0-9a-f]+)/0x([0-9a-f]+)(?! \[)")
+_PLACE = re.compile(r"\b([A-Za-z_][\w.]*)\+0x([0-9a-f]+)/0x([0-9a-f]+)\b(?! \[)")
 #: In a stack, what is below the first frame is where a call returns to: the call itself is before it.
 _RIP = re.compile(r"RIP: |WARNING: |BUG: ")
 #: A function whose file is known, so that the build's folder can be told from the kernel's own.

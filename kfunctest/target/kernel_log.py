@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from kfunctest.guest import kmsg
-from kfunctest.guest.kmsg import CLEAR_WARN_ONCE as CLEAR_WARN_ONCE
 from kfunctest.target.protocol import Target
 
 T = TypeVar("T")

@@ -31,20 +31,21 @@ class Found:
 
 
 class Watch:
-    """Follows the log of one VM: from its boot on (``whole``), or from now on where it was not booted for us.
+    """Follows the log of one VM from its boot on; where it is none of ours, from now on, and without a console.
 
     Raises VmDied or VmHung where that cannot even be begun.
     """
 
-    def __init__(self, vm: Vm, *, whole: bool = True) -> None:
+    def __init__(self, vm: Vm, *, ours: bool = True) -> None:
         self.vm = vm
+        self._ours = ours
         self._looks = 0
         self._taint = 0
         self._last = ""
         self._at = 0
         self._over = False
-        self._log = Log(vm, whole=whole)
-        if not whole:
+        self._log = Log(vm, whole=ours)
+        if not ours:
             self._taint = self._log.look(f"{MARK}begins to watch", rearm=True).taint or 0
 
     def look(self, word: str, *, rearm: bool = False) -> Found:
@@ -74,6 +75,8 @@ class Watch:
         return found
 
     def _reaches_console(self, mark: str) -> bool:
+        if not self._ours:
+            return False
         seconds = CATCH_UP_SECONDS * self.vm.accelerator.slowdown
         try:
             wait_until(lambda: mark in self.vm.console.text(self._at), seconds=seconds, what="the console to catch up")

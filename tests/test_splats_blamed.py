@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Who is blamed for what the kernel complains of: the test that ran, no other; between tests nobody, and the run fails.
+
+The kernel is played: a log in memory behind the functions that the guest's agent would run.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from kfunctest import proc
+from tests.kernellogs import COMPLAINTS
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+CONFTEST = '''
+import json
+from pathlib import Path
+import pytest
+from kfunctest.errors import VmDied, VmLost
+from kfunctest.kernels.model import Facts, Kernel
+from kfunctest.plugin import SESSION
+from kfunctest.plugin.statuses import Statuses
+from kfunctest.target.accelerator import Accelerator
+from kfunctest.target.console import Console
+from kfunctest.target.vm import Vm
+from tests.kernellogs import COMPLAINTS
+
+pytest_plugins = ["kfunctest.plugin.hooks"]
+KERNEL = Kernel(
+    spec="none", release="7.9.1", image=Path("/nonexistent/vmlinuz"), image_digest="", modules=None, origin="a test's",
+    resolved=None, config=None,
+    facts=Facts(enums=(), kfuncs=frozenset({"bpf_mem_cgroup_usage"}), bpf_functions=frozenset(), memcg=True,
+        btf_size=0),
+)
+
+
+class FakeVm(Vm):
+    """A kernel's log, its console, its taint; ``once`` is what WARN_ONCE() has said already."""
+
+    def __init__(self, console, boot_log):
+        self.kernel, self.lost, self.spent, self.console = KERNEL, None, None, Console(console)
+        self.accelerator = Accelerator("kvm", "", 1)
+        self.records, self.read, self.taint, self.once, self.room = [], 0, 0, set(), 10000
+        self.dies_at = ""
+        console.touch()
+        self.say(boot_log)
+
+    def say(self, text, priority=4):
+        for line in text.splitlines():
+            self.records.append(f"{priority},{len(self.records)},{len(self.records)},-;{line}".encode() + bytes([10]))
+            with self.console.path.open("a") as out:
+                print(f"[    1.000000] {line}", file=out)
+
+    def warn_once(self):
+        if "w" not in self.once:
+            self.say(COMPLAINTS["warn"])
+            self.once.add("w")
+
+    def lose(self, error):
+        self.lost = error
+        raise error
+
+    def call(self, function, *args):
+        return self.call_within(1, function, *args)
+
+    def call_within(self, seconds, function, *args):
+        if self.lost:
+            raise self.lost
+        return getattr(self, f"_{function.__name__}")(*args)
+
+    def _follow(self, whole):
+        return 0, 0
+
+    def _look(self, reader, mark, rearm):
+        if self.dies_at and self.dies_at in mark:
+            self.say("Kernel panic - not syncing: made up")
+            self.lose(VmDied("the kernel panicked", "..."))
+        self.say(mark, priority=14)
+        oldest = max(self.read, len(self.records) - self.room)
+        kept = self.records[oldest:]
+        self.read = len(self.records)
+        if rearm:
+            self.once.clear()
+        return b"".join(kept), True, self.taint, True
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config):
+    session = config.stash[SESSION]
+    session._kernels = [KERNEL]
+    session.prepare = lambda: None
+    booted = []
+
+    def boot(kernel, shape):
+        booted.append(1)
+        boot_log = config.rootpath / "boot_log"
+        text = boot_log.read_text() if boot_log.exists() else "booted"
+        return FakeVm(config.rootpath / f"console-{len(booted)}", text)
+
+    session._boot = boot
+    session.booted = booted
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report):
+    if hasattr(report, "kfunctest"):
+        with Path("reports").open("a") as out:
+            out.write(json.dumps({"when": report.when, **report.kfunctest}) + "\\n")
+
+
+@pytest.fixture
+def vm(request):
+    return request.config.stash[SESSION].vm(KERNEL)
+
+
+@pytest.fixture
+def boots(request):
+    return request.config.stash[SESSION].booted
+
+
+@pytest.fixture
+def late(vm):
+    yield
+    vm.say(COMPLAINTS["warn"])
+
+
+@pytest.fixture
+def early(vm):
+    vm.say(COMPLAINTS["warn"])
+'''
+TESTS = "import pytest\nfrom conftest import *\npytestmark = pytest.mark.kfunc\nWARN = COMPLAINTS['warn']\n"
+GOOD = "def test_good(vm): vm.say('all is well')"
+BAD = "def test_bad(vm): vm.say(WARN)"
+
+
+@dataclass
+class Ran:
+    status: int
+    text: str
+    #: What each phase's report carries, in order.
+    phases: list[dict[str, object]]
+
+    def outcome(self, test: str) -> str:
+        """The first outcome of a test that is not ``passed``."""
+        found = [str(carried["outcome"]) for carried in self.phases if str(carried["test"]).endswith(f"::{test}")]
+        assert found, f"{test} was not run:\n{self.text}"
+        return next((outcome for outcome in found if outcome != "passed"), "passed")
+
+    def message(self, test: str) -> str:
+        """The message of the first phase that has one."""
+        of_test = [carried for carried in self.phases if str(carried["test"]).endswith(f"::{test}")]
+        return next((str(carried["message"]) for carried in of_test if carried["message"]), "")
+
+    def all(self, key: str) -> list[dict[str, object]]:
+        """Everything that the phases carry under this key."""
+        return [found for carried in self.phases for found in carried.get(key, ())]  # type: ignore[attr-defined]
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run tests in a pytest of its own, on a kernel that is played and says ``boot_log`` while it boots."""
+
+    def start(*tests: str, boot_log: str = "", words: tuple[str, ...] = ()) -> Ran:
+        (tmp_path / "pyproject.toml").write_text((CHECKOUT / "pyproject.toml").read_text())
+        (tmp_path / "conftest.py").write_text(CONFTEST)
+        (tmp_path / "test_it.py").write_text(TESTS + "\n".join(tests))
+        if boot_log:
+            (tmp_path / "boot_log").write_text(boot_log)
+        argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", f"pythonpath={CHECKOUT} {tmp_path}"]
+        argv += ["--rootdir", ".", "--accel", "tcg", *words, "."]
+        done = proc.run(argv, seconds=60, cwd=tmp_path, check=False)
+        lines = (tmp_path / "reports").read_text().splitlines() if (tmp_path / "reports").exists() else []
+        return Ran(done.status, done.stdout + done.stderr, list(map(json.loads, lines)))
+
+    return start
+
+
+def test_the_test_that_ran_fails_and_no_other(run: Run) -> None:
+    ran = run(GOOD, BAD, GOOD.replace("good", "good_too"))
+    assert [ran.outcome(name) for name in ("test_good", "test_bad", "test_good_too")] == ["passed", "failed", "passed"]
+    assert ran.message("test_bad").startswith("the kernel complained: warn: WARNING: mm/made_up.c:12 at made_up")
+    assert ran.status == 1
+    assert "[ cut here ]" in ran.text
+    assert "1 failed, 2 passed" in ran.text
+
+
+def test_each_slice_of_the_log_is_the_tests_own(run: Run) -> None:
+    ran = run(GOOD, "def test_other(vm): vm.say('something else')")
+    logs = {str(it["test"]).partition("::")[2]: it["log"] for it in ran.phases if it["when"] == "call"}
+    assert "all is well" in str(logs["test_good"])
+    assert "something else" not in str(logs["test_good"])
+    assert "all is well" not in str(logs["test_other"])
+    assert "something else" in str(logs["test_other"])
+
+
+@pytest.mark.parametrize("body", ["assert 0", "pytest.skip('not applicable: x')", "pytest.xfail('known')", "pass"])
+def test_nothing_excuses_a_complaint(run: Run, body: str) -> None:
+    """Neither a skip, nor a mark: a known quirk is one of values."""
+    ran = run(f"@pytest.mark.xfail(reason='a quirk', strict=True)\ndef test_bad(vm):\n    vm.say(WARN)\n    {body}")
+    assert ran.outcome("test_bad") == "failed"
+    assert "the kernel complained: warn" in ran.message("test_bad")
+    assert ran.status == 1
+
+
+def test_a_failure_keeps_its_own_words(run: Run) -> None:
+    ran = run("def test_bad(vm):\n    vm.say(WARN)\n    assert 3 == 4")
+    assert ran.message("test_bad").startswith("assert 3 == 4; the kernel complained: warn")
+    assert "[ cut here ]" in ran.text
+
+
+@pytest.mark.parametrize("fixture, phase", [("early", "call"), ("late", "teardown")])
+def test_what_a_fixture_makes_the_kernel_say_is_the_tests(run: Run, fixture: str, phase: str) -> None:
+    ran = run(f"def test_bad({fixture}): pass", GOOD)
+    assert (ran.outcome("test_bad"), ran.outcome("test_good")) == ("failed", "passed")
+    assert [it["when"] for it in ran.phases if it["outcome"] == "failed"] == [phase]
+    assert ran.status == 1
+
+
+def test_a_fixture_that_skips_after_a_complaint(run: Run) -> None:
+    body = "@pytest.fixture\ndef quits(early):\n    pytest.skip('not applicable: x')\ndef test_bad(quits): pass"
+    assert run(body, GOOD).outcome("test_bad") == "failed"
+
+
+def test_a_warning_that_speaks_once_speaks_in_each_test(run: Run) -> None:
+    ran = run("def test_first(vm): vm.warn_once()", "def test_second(vm): vm.warn_once()")
+    assert (ran.outcome("test_first"), ran.outcome("test_second")) == ("failed", "failed")
+
+
+def test_a_kernel_that_speaks_once_a_boot_is_booted_anew(run: Run) -> None:
+    bad = "def test_bad(vm): vm.say(COMPLAINTS['ubsan'])"
+    ran = run(bad, "def test_good(vm, boots): assert len(boots) == 2")
+    assert (ran.outcome("test_bad"), ran.outcome("test_good")) == ("failed", "passed")
+
+
+def test_a_kernel_that_only_warned_is_not(run: Run) -> None:
+    assert run(BAD, "def test_good(vm, boots): assert len(boots) == 1").outcome("test_good") == "passed"
+
+
+def test_an_expected_complaint_passes(run: Run) -> None:
+    ran = run(f"@pytest.mark.expect_splat('warn', match=r'made_up\\.c:12')\n{BAD}")
+    assert ran.outcome("test_bad") == "passed"
+    assert [splat["expected"] for splat in ran.all("splats")] == [True]
+    assert ran.status == 0
+
+
+@pytest.mark.parametrize("mark", ["'kasan'", "'warn', match='elsewhere'"])
+def test_another_complaint_than_was_expected_fails(run: Run, mark: str) -> None:
+    ran = run(f"@pytest.mark.expect_splat({mark})\n{BAD}")
+    assert ran.message("test_bad").startswith("the kernel complained: warn")
+
+
+def test_an_expected_complaint_that_does_not_come_fails(run: Run) -> None:
+    ran = run(f"@pytest.mark.expect_splat('warn', match='made_up')\n{GOOD}")
+    assert ran.outcome("test_good") == "failed"
+    assert ran.message("test_good") == "the kernel was expected to complain, and did not: warn matching 'made_up'"
+
+
+def test_a_test_may_say_what_it_expects_while_it_runs(run: Run) -> None:
+    body = "def test_bad(vm, request):\n    request.applymarker(pytest.mark.expect_splat('warn'))\n    vm.say(WARN)"
+    assert run(body).outcome("test_bad") == "passed"
+
+
+@pytest.mark.parametrize(
+    "mark, why",
+    [
+        ("'wran'", "there is no such kind; choose among atomic, bad-page"),
+        ("'warn', match='('", "is no regular expression"),
+        ("", "takes one kind and match="),
+        ("'warn', regex='a'", "takes one kind and match="),
+    ],
+)
+def test_a_mark_that_can_never_be_met_is_refused(run: Run, mark: str, why: str) -> None:
+    ran = run(f"@pytest.mark.expect_splat({mark})\n{GOOD}")
+    assert ran.status == 4
+    assert why in ran.text
+
+
+def test_between_two_tests_nobody_is_blamed_and_the_run_fails(run: Run) -> None:
+    between = "def test_between(request): request.config.stash[SESSION].running.say(WARN)"
+    ran = run("def test_before(vm): pass", between, "def test_then(vm): pass")
+    assert [ran.outcome(name) for name in ("test_before", "test_between", "test_then")] == ["passed"] * 3
+    (found,) = ran.all("between")
+    assert (found["after"], found["before"]) == ("test_it.py::test_before", "test_it.py::test_then")
+    assert ran.status == 1
+    assert "7.9.1, after test_it.py::test_before, before test_it.py::test_then:" in ran.text
+
+
+def test_while_booting_nobody_is_blamed_and_the_run_fails(run: Run) -> None:
+    ran = run(GOOD, boot_log=COMPLAINTS["warn"])
+    (found,) = ran.all("between")
+    assert (found["after"], found["before"]) == ("", "test_it.py::test_good")
+    assert ran.outcome("test_good") == "passed"
+    assert ran.status == 1
+    assert "7.9.1, while booting, before test_it.py::test_good:" in ran.text
+
+
+def test_after_the_last_test_nobody_is_blamed_and_the_run_fails(run: Run) -> None:
+    ran = run(GOOD, "def test_without(request): request.config.stash[SESSION].running.say(WARN)")
+    assert ran.status == 1
+    assert "7.9.1, after test_it.py::test_good, at the end of the run:" in ran.text
+
+
+def test_a_kernel_that_dies_between_tests_is_nobodys_crash(run: Run) -> None:
+    ran = run("def test_before(vm): vm.dies_at = 'begin'", "def test_then(vm, boots): assert len(boots) == 2")
+    assert (ran.outcome("test_before"), ran.outcome("test_then")) == ("passed", "passed")
+    (found,) = ran.all("between")
+    assert [splat["kind"] for splat in found["splats"]] == ["panic"]  # type: ignore[attr-defined]
+    assert ran.status == 1
+
+
+def test_a_kernel_that_dies_while_a_test_is_looked_at_is_that_tests_crash(run: Run) -> None:
+    ran = run("def test_deadly(vm): vm.dies_at = 'called'", GOOD)
+    assert (ran.outcome("test_deadly"), ran.outcome("test_good")) == ("crashed", "passed")
+    assert [splat["kind"] for splat in ran.all("splats")] == ["panic"]
+
+
+def test_of_a_dead_kernel_the_console_tells(run: Run) -> None:
+    body = "def test_deadly(vm):\n    vm.say(COMPLAINTS['oops'])\n    vm.lose(VmDied('it died', '...'))"
+    ran = run(GOOD, body)
+    assert ran.outcome("test_deadly") == "crashed"
+    assert [splat["kind"] for splat in ran.all("splats")] == ["oops"]
+    (log,) = [str(it["log"]) for it in ran.phases if it["outcome"] == "crashed"]
+    assert "NULL pointer dereference" in log
+    assert "all is well" not in log
+
+
+def test_what_the_buffer_lost_the_console_has(run: Run) -> None:
+    ran = run("def test_bad(vm):\n    vm.room = 3\n    vm.say(WARN)\n    vm.say('x\\n' * 20)")
+    assert [splat["kind"] for splat in ran.all("splats")] == ["warn"]
+
+
+def test_what_both_lost_is_never_a_pass(run: Run) -> None:
+    flood = "def test_bad(vm):\n    vm.room = 3\n    vm.say('x\\n' * 20)\n"
+    ran = run(flood + "    with vm.console.path.open('a') as out: print('** 17 printk messages dropped **', file=out)")
+    assert ran.outcome("test_bad") == "failed"
+    assert "17 records of the kernel's log were lost" in ran.message("test_bad")
+
+
+def test_taint_that_the_log_does_not_explain(run: Run) -> None:
+    ran = run("def test_bad(vm): vm.taint = 1 << 5", GOOD)
+    assert "the kernel is tainted B (a bad page was met)" in ran.message("test_bad")
+    assert ran.outcome("test_good") == "passed"
+
+
+def test_taint_that_a_complaint_explains_is_said_once(run: Run) -> None:
+    ran = run("def test_bad(vm):\n    vm.taint = 1 << 9\n    vm.say(WARN)")
+    assert [splat["kind"] for splat in ran.all("splats")] == ["warn"]
+
+
+@pytest.mark.parametrize("words", [(), ("-n", "1")])
+def test_workers_tell_their_controller(run: Run, words: tuple[str, ...]) -> None:
+    ran = run(
+        GOOD,
+        "def test_without(request): request.config.stash[SESSION].running.say(WARN)",
+        boot_log=COMPLAINTS["warn"],
+        words=words,
+    )
+    assert "while booting, before test_it.py::test_good:" in ran.text
+    assert "after test_it.py::test_good, at the end of the run:" in ran.text
+    assert ran.status == 1
