@@ -77,12 +77,12 @@ def of_vm(text: str, latest: str, reason: str | None) -> Death:
 
     ``reason`` is why QEMU ended, in its own words; None when it could not say.
     """
-    if why := panic(text) or _oops_of_agent(latest):
-        return Death(kernel=True, why=why)
-    if agent := of_agent(text):
+    if why := panic(text):
+        return Death(kernel=True, why=f"the kernel panicked: {why}")
+    if agent := of_agent(text, latest):
         return agent
     if reason in ("guest-reset", "guest-panic"):
-        return Death(kernel=True, why="the machine was reset, and the kernel said nothing (a triple fault does that)")
+        return Death(kernel=True, why="the kernel reset the machine and said nothing (a triple fault does that)")
     if reason == "guest-shutdown":
         return Death(kernel=False, why="the guest shut itself down")
     if reason is None:
@@ -90,22 +90,19 @@ def of_vm(text: str, latest: str, reason: str | None) -> Death:
     return Death(kernel=False, why=f"QEMU was told to end from outside ({reason})")
 
 
-def of_agent(text: str) -> Death | None:
-    """Why the agent's process ended while its kernel lived on; None when it did not end."""
+def of_agent(text: str, latest: str) -> Death | None:
+    """Why the agent's process ended while its kernel lived on; None when it did not end. See :func:`of_vm`."""
     ended = _AGENT_ENDED.search(text)
     if ended is None:
         return None
+    if why := oops(latest):
+        return Death(kernel=True, why=f"the kernel killed the agent by an oops: {why}")
     status = int(ended[1])
     if status > 128 and (oom := _OOM_KILL.search(text)):
         why = f"the guest's OOM killer ended the agent, and the kernel lives: {oom[0]}"
         return Death(kernel=False, why=why, remedy="give the VM more with --memory")
     how = f"by signal {status - 128}" if status > 128 else f"with status {status}"
     return Death(kernel=False, why=f"the agent ended {how}, and the kernel lives")
-
-
-def _oops_of_agent(latest: str) -> str | None:
-    """An oops ends the process that it happens in; that of a worker is told by who waits for it."""
-    return oops(latest) if _AGENT_ENDED.search(latest) else None
 
 
 def _cause(text: str) -> str | None:

@@ -21,13 +21,13 @@ END_SECONDS = 5.0
 class Inquest(Protocol):
     """Finds out, once, why nothing can be asked any more.
 
-    ``during`` names the request, ``how`` is what the channel says.
+    ``during`` names the request, ``start`` is the byte of the console at which it began, ``how`` what the channel says.
     """
 
     def gone(self, during: str, start: int, how: str) -> VmDied:
-        """The channel ended; ``start`` is the byte of the console at which the request began."""
+        """The channel ended."""
 
-    def silent(self, during: str, how: str) -> VmDied:
+    def silent(self, during: str, start: int, how: str) -> VmDied:
         """No answer came in time."""
 
 
@@ -39,11 +39,11 @@ class FromAfar:
 
     def gone(self, during: str, start: int, how: str) -> VmDied:  # noqa: ARG002 (it has no console of the kernel)
         """See :class:`Inquest`."""
-        return VmLost(f"the machine was lost during {during}: {how}", self.console.tail())
+        return VmLost(f"during {during}: the machine was lost: {how}", self.console.tail())
 
-    def silent(self, during: str, how: str) -> VmDied:
+    def silent(self, during: str, start: int, how: str) -> VmDied:  # noqa: ARG002
         """See :class:`Inquest`."""
-        return VmHung(f"{during}: {how}", self.console.tail())
+        return VmHung(f"during {during}: {how}", self.console.tail())
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +62,24 @@ class OfVm:
                 wait_until(lambda: not self.folder.exists(), seconds=keeper.END_SECONDS, what="the keeper's end")
             return self._died(death.of_vm(self.console.text(), self.console.text(start), self.monitor.reason), during)
         broken = death.Death(kernel=False, why=f"the channel to the agent broke, and QEMU runs on: {how}")
-        return self._died(death.of_agent(self.console.text()) or broken, during)
+        return self._died(death.of_agent(self.console.text(), self.console.text(start)) or broken, during)
 
-    def silent(self, during: str, how: str) -> VmDied:
+    def silent(self, during: str, start: int, how: str) -> VmDied:
         """See :class:`Inquest`. A kernel that hangs is asked for its stacks."""
         if why := _not_running(self.monitor):
             return self._died(death.Death(kernel=False, why=why), during)
         text = self.console.text()
         if why := death.panic(text):
-            return self._died(death.Death(kernel=True, why=why), during)
-        if agent := death.of_agent(text):
+            return self._died(death.Death(kernel=True, why=f"the kernel panicked: {why}"), during)
+        if agent := death.of_agent(text, self.console.text(start)):
             return self._died(agent, during)
         seen = stacks.collect(self.monitor, self.console, self.folder, self.slowdown)
-        return VmHung(f"{during}: {how}", self.console.tail(), seen=seen)
+        return VmHung(f"during {during}: {how}", self.console.tail(), seen=seen)
 
     def _died(self, found: death.Death, during: str) -> VmDied:
-        if found.kernel:
-            return VmDied(f"the kernel died during {during}: {found.why}", self.console.tail())
         remedy = f"; {found.remedy}" if found.remedy else ""
-        return VmLost(f"the VM was lost during {during}: {found.why}{remedy}", self.console.tail())
+        kind = VmDied if found.kernel else VmLost
+        return kind(f"during {during}: {found.why}{remedy}", self.console.tail())
 
 
 def _not_running(monitor: Monitor) -> str | None:

@@ -57,6 +57,9 @@ class Shape:
 class Vm:
     """A booted kernel: a :class:`kfunctest.target.protocol.Target` with a console."""
 
+    #: See :attr:`kfunctest.target.protocol.Target.prefix`.
+    prefix = ""
+
     def __init__(
         self,
         kernel: Kernel,
@@ -81,6 +84,10 @@ class Vm:
         self.memory = int(str(hello["memory"]))
         self.btf_size = int(str(hello["btf_size"]))
 
+    def file(self, path: Path) -> str:
+        """See :meth:`kfunctest.target.protocol.Target.file`: the guest has the host's files."""
+        return str(path)
+
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """See :meth:`kfunctest.target.protocol.Target.call`."""
         return self.call_within(REQUEST_SECONDS, function, *args, **kwargs)
@@ -95,7 +102,7 @@ class Vm:
         except ChannelEnded as ended:
             self.lost = self._inquest.gone(function.__qualname__, start, str(ended))
         except ChannelSilent as silent:
-            self.lost = self._inquest.silent(function.__qualname__, str(silent))
+            self.lost = self._inquest.silent(function.__qualname__, start, str(silent))
         raise self.lost
 
 
