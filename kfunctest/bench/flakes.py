@@ -97,7 +97,7 @@ def _once(kernel: Kernel, accel: Accelerator, select: str, folder: Path) -> Once
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "output.txt").write_text(done.stdout + done.stderr)
     try:
-        files = list(folder.glob(f"*/{results.NAME}"))
+        files = list(folder.glob(f"[0-9]*/{results.NAME}"))
         return Once(done.status, seconds, results.read(files[0] if files else folder / results.NAME))
     except Incomplete as problem:
         return Once(done.status, seconds, None, str(problem))

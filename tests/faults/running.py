@@ -54,10 +54,10 @@ def run(folder: Path, kernel: str, tests: Sequence[str], *words: str, wrapper: S
     argv += ["--color=no", "--kernel", kernel, "--results", place, *words, *ids]
     done = proc.run(argv, seconds=SECONDS, cwd=CHECKOUT, env={"TMPDIR": str(temporary)}, check=False)
     assert_nothing_is_left(temporary, SWEEP if done.status < 0 else 1.0)
-    found = sorted(place.glob(f"*/{results.NAME}"))
+    found = sorted(place.glob(f"[0-9]*/{results.NAME}"))
     assert len(found) <= 1, found
     what, problem = results.read_partial(found[0]) if found else (None, "there is no results file")
-    consoles = sorted(place.glob("*/console-*.log"), key=lambda path: path.stat().st_mtime)
+    consoles = sorted(place.glob("[0-9]*/console-*.log"), key=lambda path: path.stat().st_mtime)
     texts = tuple(path.read_text(errors="backslashreplace") for path in consoles)
     return Ended(done.status, done.stderr + done.stdout, what, problem, texts)
 
