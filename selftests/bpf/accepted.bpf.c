@@ -5,6 +5,7 @@
  */
 #include "memcg_kfuncs.h"
 #include "kfunctest.h"
+#include <bpf/bpf_core_read.h>
 
 char _license[] SEC("license") = "GPL";
 
@@ -19,6 +20,11 @@ struct task_struct {
 struct bpf_iter__cgroup {
 	struct cgroup *cgroup;
 } __kernel_type;
+
+/* An event that every memcg tracks: of the series as posted, any other makes the kernel warn. */
+enum vm_event_item___tracked {
+	PGFAULT___tracked,
+};
 
 /* What the tracing programs saw. */
 unsigned long seen_usage;
@@ -162,7 +168,7 @@ int every_kfunc(void *ctx)
 	bpf_mem_cgroup_flush_stats(memcg);
 	bpf_mem_cgroup_usage(memcg);
 	bpf_mem_cgroup_page_state(memcg, 0);
-	bpf_mem_cgroup_vm_events(memcg, 0);
+	bpf_mem_cgroup_vm_events(memcg, bpf_core_enum_value(enum vm_event_item___tracked, PGFAULT___tracked));
 	/* Not in every revision of the patch. Whether it must be here is for test_presence.py to say. */
 	if (bpf_ksym_exists(bpf_mem_cgroup_memory_events))
 		bpf_mem_cgroup_memory_events(memcg, 0);
