@@ -14,8 +14,6 @@ from kfunctest.target.protocol import Target
 
 T = TypeVar("T")
 
-#: Seconds (with KVM) for reading what a test logged: a full buffer of 4 MiB is some forty thousand records.
-READ_SECONDS = 10.0
 #: A mark that is longer is cut: the kernel takes no more than 1 KiB of a record (kernel/printk, PRINTKRB_RECORD_MAX).
 LONGEST_MARK = 300
 
@@ -103,10 +101,10 @@ class Log:
 
         With ``rearm``, warnings that speak once a boot may speak again. Raises GuestError, VmDied and VmHung.
         """
-        raw, reached, taint, armed = self._target.call_within(READ_SECONDS, kmsg.look, self._reader, mark, rearm)
+        raw, reached, taint, armed = self._target.call(kmsg.look, self._reader, mark, rearm)
         parts = [raw]
         while not reached:
-            raw, reached = self._target.call_within(READ_SECONDS, kmsg.rest, self._reader, mark)
+            raw, reached = self._target.call(kmsg.rest, self._reader, mark)
             parts.append(raw)
         records, lost, self._next = parse(b"".join(parts), self._next)
         return Slice(tuple(record for record in records if record.text != mark), lost, taint, armed)
@@ -139,7 +137,7 @@ def logged(target: Target, action: Callable[[], T]) -> tuple[T, str]:
     return result, str(seen)
 
 
-def shown(records: Iterable[Record], longest: int = 400) -> str:
+def shown(records: Iterable[Record], longest: int = 1000) -> str:
     """The records as dmesg shows them; of many, the last ``longest``."""
     lines = [str(record) for record in records]
     left_out = len(lines) - longest
