@@ -61,7 +61,7 @@ def memcg(request: pytest.FixtureRequest, vm: Vm) -> Iterator[Memcg]:
 
     Removed at the end with its children; that it cannot be removed is an error of the test.
     """
-    with Memcg(vm, re.sub(r"\W+", "-", request.node.name)) as group:
+    with Memcg(vm, vm.prefix + re.sub(r"\W+", "-", request.node.name)) as group:
         yield group
 
 

@@ -17,7 +17,6 @@ from kfunctest.plugin import header
 from kfunctest.plugin import plan as plans
 from kfunctest.plugin.session import Session
 from kfunctest.results import JudgedKernel
-from kfunctest.target import machine
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -34,7 +33,7 @@ def of_run(config: pytest.Config, session: Session, *, look_up: bool) -> dict[st
         "started": now(),
         "command": shlex.join(["pytest", *map(str, config.invocation_params.args)]),
         "accelerator": accelerator,
-        "versions": _versions(),
+        "versions": _versions(session),
         "kernels": tuple(_judged(name, kernel, session, config) for name, kernel in zip(names, kernels, strict=True)),
         "project": _project(),
     }
@@ -62,9 +61,9 @@ def _judged(name: str, kernel: Kernel, session: Session, config: pytest.Config) 
     )
 
 
-def _versions() -> str:
+def _versions(session: Session) -> str:
     try:
-        return machine.versions()
+        return session.versions()
     except KfunctestError as error:
         return str(error)
 

@@ -12,11 +12,13 @@ import pytest
 
 from kfunctest.plugin import SESSION
 
-pytest_plugins = ["kfunctest.plugin.targets", "kfunctest.plugin.parallel"]
 
-
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Declare what a run may be told."""
+    from kfunctest.plugin import parallel, targets
+
+    for part in (targets, parallel):  # before pytest-xdist decides on its workers
+        pluginmanager.register(part)
     group = parser.getgroup("kfunctest", "judge the memcg BPF kfuncs of a kernel")
     group.addoption(
         "--kernel",

@@ -11,11 +11,14 @@ import pytest
 def command(nodeid: str, config: pytest.Config) -> str:
     """The command line for one test, with the options of this run that decide what is judged."""
     words = ["scripts/kfunc"]
-    for spec in config.getoption("kernel") or ["debian"]:
+    machine = config.getoption("target") != "vm"
+    for spec in config.getoption("kernel") or (() if machine else ["debian"]):
         words += ["--kernel", spec]
-    for option in ("contract", "debian_mirror"):
+    for option in ("contract", "debian_mirror", *(("target",) if machine else ())):
         if value := config.getoption(option):
             words += [f"--{option.replace('_', '-')}", value]
+    if machine:
+        return shlex.join([*words, *(["--allow-destructive"] * config.getoption("allow_destructive")), nodeid])
     if (accelerator := config.getoption("accel")) != "auto":
         words += ["--accel", accelerator]
     words += ["--cpus", str(config.getoption("cpus")), "--memory", config.getoption("memory")]

@@ -20,7 +20,7 @@ from kfunctest import bpfbuild, contract
 from kfunctest.errors import InfraError, KfunctestError, SpecError, VmDied
 from kfunctest.kernels import spec
 from kfunctest.kernels.model import Kernel
-from kfunctest.plugin import header
+from kfunctest.plugin import header, targets
 from kfunctest.plugin.boots import Boots
 from kfunctest.plugin.ending import Ending, Stop, stop
 from kfunctest.plugin.verdicts import Verdicts
@@ -88,7 +88,7 @@ class Session:
 
     def prepare(self) -> None:
         """Look at the machine, fetch the kernels, and make the header. Ends the run where nothing can be judged."""
-        self._or_exit(machine.check)
+        self._or_exit(self._living.check if self._living else machine.check)
         absent = self._without_kfuncs()
         if len(absent) == len(self.kernels):
             raise _none_of_the_kfuncs(absent)
@@ -114,7 +114,13 @@ class Session:
     def _without_kfuncs(self) -> list[Kernel]:
         return [kernel for kernel in self.kernels if self.contract(kernel) is None]
 
+    @property
+    def _living(self) -> targets.OnMachine | None:
+        return self._or_exit(lambda: targets.living(self._config))
+
     def _resolve(self) -> list[Kernel]:
+        if living := self._living:
+            return [living.kernel()]
         found: dict[tuple[str, str | None], Kernel] = {}
         capture = self._config.pluginmanager.getplugin("capturemanager")
         # A first run downloads 100 MB and more: its progress must be seen, which pytest captures while it collects.
@@ -132,6 +138,8 @@ class Session:
     @cached_property
     def accelerator(self) -> accelerator.Accelerator:
         """What this run's VMs are accelerated by."""
+        if living := self._living:
+            return living.accelerator
         forced = self._config.getoption("accel")
         return accelerator.choose(None if forced == "auto" else forced)
 
@@ -204,6 +212,8 @@ class Session:
         name = "-".join(filter(None, ("console", kernel.id, worker, str(self._booted))))
         console = Console(self.results / f"{name}.log")
         try:
+            if living := self._living:
+                return self._owned.enter_context(living.open(kernel, console, self._say))
             return self._owned.enter_context(boot(kernel, self.accelerator, console, shape))
         except SpecError as error:  # another kernel than was asked for: no test of it means anything
             stop(error)
@@ -245,8 +255,15 @@ class Session:
         for kernel in self.kernels:
             lines += header.of_kernel(kernel, self.contract(kernel), self._config.getoption("contract"))
         lines.append(f"accelerator: {self.accelerator.name} ({self.accelerator.why})")
-        lines.append(f"versions: {self._or_exit(machine.versions)}")
+        lines.append(f"versions: {self._or_exit(self.versions)}")
         return lines
+
+    def versions(self) -> str:
+        """What matters beside the kernel, in one line. Raises InfraError."""
+        return self._living.versions if self._living else machine.versions()
+
+    def _say(self, error: KfunctestError) -> None:
+        self._ending.add(Stop(str(error), error.exit_status, error.evidence))
 
     def _or_exit(self, work: Callable[[], T]) -> T:
         """``work()``, or the end of the whole run in one line with the error's documented status."""

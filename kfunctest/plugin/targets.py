@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from kfunctest.errors import InfraError, SpecError
+from kfunctest.errors import KfunctestError, SpecError
 from kfunctest.kernels.model import Kernel
 from kfunctest.kernels.running import SPEC
 from kfunctest.plugin.applicable import needs
@@ -89,17 +89,17 @@ class OnMachine:
 
         proc.need("clang")
 
-    def kernel(self, log: Console) -> Kernel:
+    def kernel(self) -> Kernel:
         """The kernel that runs there. Raises InfraError where it cannot be reached, SpecError where not judged."""
         from kfunctest.kernels import running
         from kfunctest.target import far
 
-        found = far.surveyed(self._place, log)
+        found = far.surveyed(self._place)
         self.cmdline = tuple(str(found["cmdline"]).split())
         self.versions = f"Python {found['python']}, libbpf {found['libbpf']} on {found['name']}"
         return running.kernel(found, self._place.name)
 
-    def open(self, kernel: Kernel, log: Console, say: Callable[[InfraError], None]) -> AbstractContextManager[Vm]:
+    def open(self, kernel: Kernel, log: Console, say: Callable[[KfunctestError], None]) -> AbstractContextManager[Vm]:
         """The machine with an agent on it; ``log`` gets what ssh, sudo and the interpreter there have to say."""
         from kfunctest.target import far
 

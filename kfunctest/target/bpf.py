@@ -56,7 +56,7 @@ class BpfObject:
 
     def __init__(self, target: Target, path: Path) -> None:
         self._target = target
-        self._handle = target.call_within(LOAD_SECONDS, bpf.open_object, str(path))
+        self._handle = target.call_within(LOAD_SECONDS, bpf.open_object, target.file(path))
         self._links = ExitStack()
 
     def load(self, *programs: str) -> BpfObject:
@@ -117,7 +117,8 @@ class Bpf:
     def verdicts(self, source: str, asked: Sequence[Ask]) -> dict[str, Verdict]:
         """Let the verifier judge programs of one object, for the price of loading one, and unload them again."""
         batch = [(ask.program, ask.log_level, ask.flags, ask.run) for ask in asked]
-        found = self._target.call_within(LOAD_SECONDS, verdicts.judge, str(self._compiled(source)), batch)
+        path = self._target.file(self._compiled(source))
+        found = self._target.call_within(LOAD_SECONDS, verdicts.judge, path, batch)
         return {program: Verdict(*verdict) for program, verdict in found.items()}
 
     def __enter__(self) -> Bpf:

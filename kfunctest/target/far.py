@@ -10,15 +10,16 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import execnet
 from execnet import gateway_bootstrap, gateway_io
 
-from kfunctest.errors import InfraError, SpecError
+from kfunctest.errors import InfraError, KfunctestError, SpecError
 from kfunctest.guest import cgroup, survey
 from kfunctest.kernels.model import Kernel
 from kfunctest.target.accelerator import EMULATED, Accelerator
@@ -95,7 +96,7 @@ class Machine(Vm):
 
 
 @contextmanager
-def opened(kernel: Kernel, place: Place, console: Console, say: Callable[[InfraError], None]) -> Iterator[Machine]:
+def opened(kernel: Kernel, place: Place, console: Console, say: Callable[[KfunctestError], None]) -> Iterator[Machine]:
     """The machine, with an agent on it; what it used is gone on leaving, and ``say`` is told where it is not.
 
     ``console`` gets what the far side writes beside the channel. Raises InfraError when it cannot be reached or is
@@ -116,13 +117,18 @@ def opened(kernel: Kernel, place: Place, console: Console, say: Callable[[InfraE
         yield machine
 
 
-def surveyed(place: Place, console: Console) -> dict[str, Any]:
-    """What the place says of itself, its kernel's BTF and configuration among it (kfunctest.guest.survey)."""
-    with _gateway(place, f"kfunctest-{secrets.token_hex(4)}-", console, _ignore) as gateway:
+def surveyed(place: Place) -> dict[str, Any]:
+    """What the place says of itself, its kernel's BTF and configuration among it (kfunctest.guest.survey).
+
+    Raises InfraError when it cannot be reached or is unfit.
+    """
+    with ExitStack() as stack:
+        said = Console(Path(stack.enter_context(NamedTemporaryFile(prefix="kfunctest-")).name))
+        gateway = stack.enter_context(_gateway(place, f"kfunctest-{secrets.token_hex(4)}-", said, _ignore))
         return _survey(gateway, place, whole=True)
 
 
-def _ignore(_error: InfraError) -> None:
+def _ignore(_error: KfunctestError) -> None:
     """Nothing was made that could be left."""
 
 
@@ -138,7 +144,7 @@ def _survey(gateway: execnet.Gateway, place: Place, *, whole: bool) -> dict[str,
 
 
 @contextmanager
-def _gateway(place: Place, prefix: str, console: Console, say: Callable[[InfraError], None]) -> Iterator[Any]:
+def _gateway(place: Place, prefix: str, console: Console, say: Callable[[KfunctestError], None]) -> Iterator[Any]:
     start = START.format(pythons=" ".join(place.pythons))
     # What ssh, sudo and the interpreter have to say is evidence, and not for the terminal.
     argv = ["/bin/sh", "-c", 'log=$1; shift; exec "$@" 2>>"$log"', "sh", str(console.path), *place.argv, start]

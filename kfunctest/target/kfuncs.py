@@ -47,7 +47,7 @@ class Kfuncs:
 
     def __init__(self, target: Target, program: Path) -> None:
         self._target = target
-        self._handle = target.call_within(30, bpf.open_object, str(program))
+        self._handle = target.call_within(30, bpf.open_object, target.file(program))
         target.call_within(30, bpf.load, self._handle, ["run_calls"])
         self._operations = target.call(bpf.object_enum, self._handle, "call_op")
         self._errors = target.call(bpf.object_enum, self._handle, "call_error")

@@ -97,7 +97,7 @@ class Memcg:
 
     def map_file(self, path: Path, size: int) -> int:
         """Map the start of a host's file that nothing else in the guest reads; charges page cache. Returns bytes."""
-        return self._work("map_file", str(path), size)
+        return self._work("map_file", self._target.file(path), size)
 
     def touch_file(self) -> int:
         """Touch again what map_file() mapped: what was reclaimed is read again. Returns the bytes mapped."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
 from kfunctest.errors import VmDied
@@ -30,6 +31,13 @@ class Target(Protocol):
     @property
     def lost(self) -> VmDied | None:
         """Why nothing can be asked any more, or None."""
+
+    @property
+    def prefix(self) -> str:
+        """What the name of a cgroup below the root must begin with; empty where the kernel is ours alone."""
+
+    def file(self, path: Path) -> str:
+        """Where a file of the host is found there, sent where it is not."""
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run ``function``, of a module of ``kfunctest.guest``, there and return its value, within the usual deadline.
