@@ -79,7 +79,7 @@ def test_an_endless_complaint_is_cut() -> None:
     assert len(found.text.splitlines()) == LONGEST
 
 
-@pytest.mark.parametrize("kind", ["warn", "kasan", "refcount", "kmemleak", "page-allocation", "taint", "lost"])
+@pytest.mark.parametrize("kind", ["warn", "kasan", "refcount", "kmemleak", "preempt", "taint", "lost"])
 def test_a_kernel_that_can_say_it_again_goes_on(kind: str) -> None:
     assert spent_by([Splat(kind, "a", "b")]) is None
 

@@ -167,6 +167,7 @@ PATTERNS: Final = (
     _pattern(
         *("page-allocation", r": page allocation (failure: order:\d|stalls? for )", Ends.TASK),
         "no memory where some should be (mm/page_alloc.c, warn_alloc())",
+        spent="it says so once in ten seconds",
     ),
     _pattern(
         *("kmemleak", r"^kmemleak: \d+ new suspected memory leaks", Ends.LINE),
@@ -193,6 +194,10 @@ _MESSAGES = {
     "list": "a linked list whose neighbours disagree (lib/list_debug.c)",
     "debug-objects": "an object used before its making or after its end (lib/debugobjects.c)",
 }
+_SPENT = {
+    "list": _DAMAGED,
+    "debug-objects": "it speaks five times a boot",
+}
 _OURS = {
     "taint": "the kernel says that it is tainted, and its log does not say why",
     "lost": "a part of the log was overwritten before it was read: what it said is not known",
@@ -203,7 +208,7 @@ _OURS = {
 BY_KIND: Final = {
     **{pattern.kind: pattern for pattern in reversed(PATTERNS)},
     **{
-        kind: _pattern(kind, r"(?!)", Ends.TRACE, reason, spent=_DAMAGED if kind == "list" else "")
+        kind: _pattern(kind, r"(?!)", Ends.TRACE, reason, spent=_SPENT.get(kind, ""))
         for kind, reason in (_MESSAGES | _OURS).items()
     },
 }
