@@ -24,7 +24,7 @@ def result(test: str, outcome: str, name: str = "7.2") -> Result:
     return Result(test, name, Outcome(outcome), message=f"{outcome} it did", reproduce=f"scripts/kfunc {test}")
 
 
-def row(name: str = "7.2", *, between: Sequence[Splat] = (), status: int | None = None, **outcomes: str) -> Row:
+def row(name: str = "7.2", between: Sequence[Splat] = (), status: int | None = None, **outcomes: str) -> Row:
     """A judged kernel; ``a="passed"`` is the outcome of the test A."""
     found = tuple(result(f"selftests/test_{test}.py::test_{test}", outcome, name) for test, outcome in outcomes.items())
     bad = any(one.outcome.bad for one in found) or bool(between)

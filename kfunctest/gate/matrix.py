@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from kfunctest import results
 from kfunctest.results import Outcome, Result, Run
@@ -21,6 +23,10 @@ _WORST = (
     Outcome.PASSED,
     Outcome.SKIPPED,
 )
+
+
+#: Words by which pytest leaves tests out.
+_SELECTS: Final = re.compile(r"-[km]|--(deselect|ignore|lf|last-failed|sw|stepwise)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,11 @@ class Matrix:
     project: str = ""
     #: What pytest was told beyond the kernel.
     words: tuple[str, ...] = field(default=())
+
+    @property
+    def complete(self) -> bool:
+        """Whether all tests ran on all kernels: only then is one that applied to none of them remarkable."""
+        return self.whole and not any(_SELECTS.match(word) for word in self.words)
 
     @property
     def tests(self) -> list[str]:

@@ -67,7 +67,7 @@ def merge(matrices: Sequence[Matrix], kernels: Sequence[str], *, whole: bool) ->
         command="; ".join(dict.fromkeys(matrix.command for matrix in matrices)),
         project="; ".join(dict.fromkeys(matrix.project for matrix in matrices)),
         rows=tuple(rows.values()),
-        whole=whole and not any(matrix.words for matrix in matrices),
+        whole=whole,
         words=tuple(dict.fromkeys(word for matrix in matrices for word in matrix.words)),
     )
 

@@ -102,7 +102,7 @@ def judge(matrix: Matrix, lists: Mapping[str, Lists], baseline: Baseline) -> Ver
         notes += [Finding(row.kernel, test, "was judged in the baseline, is not now") for test in baseline.gone(row)]
     if not matrix.rows:
         unjudged.append(Finding("", "", "no kernel was to be judged"))
-    (unjudged if matrix.whole else notes).extend(_applied_nowhere(matrix))
+    (unjudged if matrix.complete else notes).extend(_applied_nowhere(matrix))
     return Verdict(tuple(bad), tuple(unjudged), tuple(known), tuple(notes))
 
 

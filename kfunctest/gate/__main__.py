@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The command behind scripts/gate."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from kfunctest.errors import KfunctestError, SpecError
+from kfunctest.gate import baseline, command, lists, record
+from kfunctest.gate.verdict import Status
+from kfunctest.kernels import named, paths
+
+#: The shell's status for a program that Ctrl-C ended.
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: list[str]) -> int:
+    """Run the command; returns its exit status. Whatever stops it, that is never a kernel's fault, so never 1."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    options = _parser().parse_args(argv[:end])
+    # What we started is ended before we are.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _gate(options, argv, argv[end + 1 :])
+    except KfunctestError as error:
+        sys.stderr.write(f"gate: could not judge: {error}\n")
+    except OSError as error:
+        sys.stderr.write(f"gate: could not judge: {error}\n")
+    except KeyboardInterrupt:
+        sys.stderr.write("gate: interrupted\n")
+        return EXIT_INTERRUPTED
+    except Exception:  # noqa: BLE001 (Python's own status for it is 1, which here says that a kernel is bad)
+        traceback.print_exc()
+    return Status.UNJUDGED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/gate",
+        description="judge the kernels of kernel-config/kernels.toml, and give one verdict",
+        epilog="What stands behind a -- goes to pytest: -- -n 2 -k usage. "
+        "Exit status: 0: pass; 1: a kernel is bad; 2: the gate could not judge; 130: interrupted",
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="judge these (default: all but those with gate = false)"
+    )
+    parser.add_argument("--baseline", metavar="FILE", help=f"an earlier {record.NAME}: what was bad then is no news")
+    parser.add_argument(
+        "--repeat", type=_number, default=0, metavar="N", help="run tests that ended badly N more times (default: 0)"
+    )
+    parser.add_argument(
+        "--merge",
+        action="append",
+        metavar="FILE",
+        help=f"run nothing: give one verdict on the {record.NAME} of earlier gates (repeatable)",
+    )
+    parser.add_argument(
+        "--minutes", type=_number, default=180, metavar="N", help="what one kernel's tests may take (default: 180)"
+    )
+    parser.add_argument("--results", metavar="DIR", help="where all is kept (default: results/ below the checkout)")
+    parser.add_argument("--debian-mirror", metavar="URL", help="the Debian archive to use")
+    return parser
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+    return int(text)
+
+
+def _gate(options: argparse.Namespace, argv: Sequence[str], words: Sequence[str]) -> int:
+    base = Path(os.environ.get("KFUNCTEST_CWD", ""))
+    entries = named.load()
+    lists.check_names(list(entries))
+    chosen = [entries[name] for name in options.names if name in entries]
+    if unknown := [name for name in options.names if name not in entries]:
+        raise SpecError(f"there is no kernel {unknown[0]!r}", remedy=f"the names are {', '.join(entries)}")
+    asked = command.Asked(
+        entries=tuple(dict.fromkeys(chosen)) or tuple(entry for entry in entries.values() if entry.gate),
+        whole=not options.names,
+        argv=tuple(argv),
+        words=command.checked(words),
+        repeat=options.repeat,
+        seconds=60.0 * options.minutes,
+        mirror=options.debian_mirror,
+        results=paths.written(options.results, base) if options.results else command.RESULTS,
+    )
+    known = baseline.Baseline()
+    if options.baseline:
+        known = baseline.of(record.read(paths.written(options.baseline, base)))
+    merged = [record.read(paths.written(file, base)) for file in options.merge] if options.merge else None
+    return command.run(asked, known, merged)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

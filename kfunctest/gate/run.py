@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""From names to a matrix: each kernel is built where it is not yet, judged, and repeated where asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from kfunctest.errors import KfunctestError
+from kfunctest.gate import matrix
+from kfunctest.gate.lists import Lists
+from kfunctest.gate.matrix import Row
+from kfunctest.gate.suite import Suite
+from kfunctest.kernels.model import Kernel
+from kfunctest.kernels.named import Named
+from kfunctest.results import Outcome, Run
+
+#: Where a kernel's first run and its repetitions lie, below its own folder.
+FIRST: Final = "first"
+EVIDENCE: Final = "error.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """How kernels are judged: ``get`` fetches or builds one, ``suite`` runs the tests on it."""
+
+    folder: Path
+    get: Callable[[str], Kernel]
+    suite: Suite
+    words: tuple[str, ...] = ()
+    repeat: int = 0
+
+    def row(self, entry: Named, lists: Lists) -> Row:
+        """What came of this kernel. Never raises for what is wrong with it, or with what it is built from."""
+        own = self.folder / entry.name
+        own.mkdir(parents=True)
+        try:
+            kernel = self.get(entry.name)
+        except KfunctestError as error:
+            if error.evidence:
+                (own / EVIDENCE).write_text(error.evidence, errors="backslashreplace")
+            return Row(entry.name, problem=str(error), folder=entry.name)
+        if not kernel.facts.kfuncs or not entry.kfuncs:
+            return _without_kfuncs(entry, kernel)
+        return self._repeated(self._run(entry.name, FIRST), lists)
+
+    def _run(self, name: str, which: str, tests: Sequence[str] = ("selftests",)) -> Row:
+        ended = self.suite(name, self.folder / name / which, self.words, tests)
+        folder = (ended.file.parent if ended.file else self.folder / name / which).relative_to(self.folder)
+        return matrix.row(name, ended.file, ended.status, ended.said, str(folder))
+
+    def _repeated(self, first: Row, lists: Lists) -> Row:
+        """The first run as it was, and beside it what the same tests came to when they were run again."""
+        again = [
+            test
+            for test, result in first.results.items()
+            if lists.counts(test) and (result.outcome.bad or result.outcome is Outcome.INFRA)
+        ]
+        runs: list[Run] = []
+        lost: list[str] = []
+        for number in range(1, self.repeat + 1) if again else ():
+            row = self._run(first.kernel, f"repeat-{number}", again)
+            runs += [row.run] if row.run else []
+            lost += [row.problem] if row.problem else []
+        return replace(first, repeats=tuple(runs), lost=tuple(lost))
+
+
+def _without_kfuncs(entry: Named, kernel: Kernel) -> Row:
+    """A kernel that lacks all kfuncs, or should: what the suite would say of it is known without a boot."""
+    if entry.kfuncs:
+        return Row(entry.name, bad=f"{kernel.release} has none of the memcg BPF kfuncs", folder=entry.name)
+    if kernel.facts.kfuncs:
+        has = ", ".join(sorted(kernel.facts.kfuncs))
+        bad = f"{kernel.release} has {has}, and kernels.toml says kfuncs = false"
+        return Row(entry.name, bad=bad, folder=entry.name)
+    return Row(entry.name, absent=True, folder=entry.name)

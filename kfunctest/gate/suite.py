@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One run of the suite on one kernel, in a process of its own: whatever becomes of it, the gate goes on."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from kfunctest import proc, results
+
+CHECKOUT: Final = Path(__file__).resolve().parents[2]
+OUTPUT: Final = "output.txt"
+#: Seconds between two looks at a process that says nothing.
+_TICK: Final = 1.0
+#: What is kept of the output's end, in bytes, to find its last line.
+_TAIL: Final = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How pytest ended: its status (negative: the signal), its last line, and the results file, if it left one."""
+
+    status: int
+    said: str
+    file: Path | None
+
+
+#: Judges the kernel of this name: the folder for its results, pytest's further words, and the tests.
+Suite = Callable[[str, Path, Sequence[str], Sequence[str]], Ended]
+
+
+def pytest_suite(seconds: float, show: Callable[[bytes], None]) -> Suite:
+    """The suite as it is, on a kernel that may take so many seconds; ``show`` gets the output as it comes."""
+
+    def judge(kernel: str, folder: Path, words: Sequence[str], tests: Sequence[str]) -> Ended:
+        argv = [sys.executable, "-m", "pytest", "-c", CHECKOUT / "pyproject.toml", "-p", "kfunctest.plugin.hooks"]
+        argv += ["-p", "no:cacheprovider", "-m", "kfunc", "--kernel", kernel, "--results", folder, *words, *tests]
+        folder.mkdir(parents=True, exist_ok=True)
+        status, said = _run(list(map(str, argv)), seconds, folder / OUTPUT, show)
+        return Ended(status, said, _file(folder))
+
+    return judge
+
+
+def _run(argv: Sequence[str], seconds: float, output: Path, show: Callable[[bytes], None]) -> tuple[int, str]:
+    """Run to the end or the deadline; returns the status, and the last line that was written."""
+    # virtme-ng starts its parts by name. What GitHub shows of a run is said of the whole matrix, which knows the lists.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    env = {"PATH": path, "GITHUB_ACTIONS": None, "GITHUB_STEP_SUMMARY": None}
+    tail = b""
+    deadline = time.monotonic() + seconds
+    with (
+        output.open("wb") as kept,
+        proc.spawn(argv, cwd=CHECKOUT, env=env, stdout=proc.PIPE, stderr=proc.STDOUT, guarded=True) as process,
+    ):
+        assert process.stdout
+        while time.monotonic() < deadline:
+            ready, _, _ = select.select([process.stdout], [], [], _TICK)
+            if ready:
+                if not (data := os.read(process.stdout.fileno(), 1 << 16)):
+                    break
+                kept.write(data)
+                show(data)
+                tail = (tail + data)[-_TAIL:]
+            elif process.poll() is not None:
+                break
+        else:
+            proc.kill_group(process)
+            return process.returncode, f"it did not end within {seconds / 60:.0f} minutes"
+        return process.wait(), _last(tail.decode(errors="replace"))
+
+
+def _last(text: str) -> str:
+    """The line that says why a run ended: the last one, or ours before it."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    ours = [line for line in lines if line.startswith("kfunctest: ")]
+    return (ours or lines or [""])[-1].removeprefix("kfunctest: ")
+
+
+def _file(folder: Path) -> Path | None:
+    """The results of the run that has this folder to itself; ``latest`` there is a second way to them."""
+    found = [file for file in sorted(folder.glob(f"*/{results.NAME}")) if not file.parent.is_symlink()]
+    return found[-1] if found else None
