@@ -217,6 +217,18 @@ def test_boots_that_fail_end_no_run_and_are_not_tried_for_ever(run: Run, how: st
     assert ("out of luck" if how == "crash" else "did not boot within 2 s") in messages[3]
 
 
+def test_what_the_verifier_said_is_carried(run: Run) -> None:
+    ran = run(
+        "from kfunctest.target.bpf import Verdict",
+        "@pytest.fixture\ndef verdict(): return Verdict(13, 'R1 invalid', 0)",
+        "def test_verdict(vm, verdict): assert verdict.accepted",
+        "def test_refused(vm): raise GuestError('VerifierError', 'refused', '', 13, 'R2 invalid')",
+        GOOD,
+    )
+    said = [ran.phases[test, "call"]["verifier"] for test in ("test_verdict", "test_refused", "test_good")]
+    assert said == ["R1 invalid", "R2 invalid", ""]
+
+
 def test_a_spent_vm_is_not_used_again(run: Run) -> None:
     ran = run("def test_spends(vm): vm.spent = 'lockdep is off'", GOOD, FAILS)
     assert ran.boots == 2

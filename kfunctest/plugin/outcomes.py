@@ -15,6 +15,7 @@ import pytest
 from kfunctest.errors import GuestError, KfunctestError, VmDied, VmHung, VmLost
 from kfunctest.plugin import ADDED, SESSION, plan, reproduce
 from kfunctest.results import Outcome
+from kfunctest.target.bpf import Verdict
 from kfunctest.target.death import oops
 
 #: Under which name a report carries the dict.
@@ -54,7 +55,7 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[Any], report: pytest.TestR
         "reproduce": "",
         "splats": [],
         "log": "",
-        "verifier": "",
+        "verifier": _verifier(item, error, report),
     }
     # A complaint of the kernel decides, unless it is dead.
     decided = ("outcome", "message") if outcome in BEYOND_PYTEST else ()
@@ -126,6 +127,14 @@ def _make_failed(
         report.longrepr = str(error)
     else:
         report.longrepr = item.repr_failure(call.excinfo)
+
+
+def _verifier(item: pytest.Item, error: BaseException | None, report: pytest.TestReport) -> str:
+    """What the verifier said: why it refused a program, or the verdict that the test is about."""
+    if isinstance(error, GuestError) and error.log:
+        return error.log
+    verdict = getattr(item, "funcargs", {}).get("verdict") if report.when == "call" else None
+    return verdict.log if isinstance(verdict, Verdict) else ""
 
 
 def _message(outcome: Outcome, error: BaseException | None, report: pytest.TestReport) -> str:
