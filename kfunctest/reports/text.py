@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Text of any origin (a console, an exception) made fit for XML, HTML, JSON and terminals, with nothing hidden."""
+
+from __future__ import annotations
+
+import re
+
+#: C0 controls are shown as the pictures that Unicode has for them (U+2400 and up).
+_PICTURES = {code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0x0A)} | {0x7F: 0x2421}
+#: What XML 1.0 (2.2, Char) or UTF-8 cannot carry, and C1 controls, which a terminal obeys.
+_UNFIT = re.compile("[\x80-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def printable(text: str) -> str:
+    """The text with every control byte, lone surrogate and non-character shown instead of sent; lines end in LF."""
+    return _UNFIT.sub(_escaped, text.replace("\r\n", "\n").translate(_PICTURES))
+
+
+def one_line(text: str, most: int = 300) -> str:
+    """The text in one line of at most ``most`` characters."""
+    line = " ".join(printable(text).split())
+    return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
+def tail(text: str, most: int) -> str:
+    """The last ``most`` characters of the text, from the beginning of a line on where there is one."""
+    if len(text) <= most:
+        return text
+    cut = text[-most:]
+    return cut.partition("\n")[2] or cut
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
