@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kfunctest.errors import InfraError
+from kfunctest.errors import InfraError, VmDied
 from kfunctest.kernels.model import Facts, Kernel
 from kfunctest.target import vm
 from kfunctest.target.accelerator import Accelerator
@@ -30,7 +30,7 @@ NO_KERNEL = Kernel(
 )
 #: Seconds for a boot, and for everything around it.
 DEADLINE, AROUND = 2.0, 8.0
-Boot = Callable[[str], InfraError]
+Boot = Callable[[str], VmDied | InfraError]
 
 
 @pytest.fixture
@@ -42,14 +42,15 @@ def boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Boot:
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setattr(vm, "BOOT_SECONDS", DEADLINE)
 
-    def boot_script(script: str) -> InfraError:
+    def boot_script(script: str) -> VmDied | InfraError:
         monkeypatch.setattr(vm, "command", lambda *_: ["sh", "-c", script, "sh"])
         started = time.monotonic()
-        with pytest.raises(InfraError) as caught:
+        with pytest.raises((InfraError, VmDied)) as caught:
             vm.boot(NO_KERNEL, Accelerator("kvm", "", 1), Console(tmp_path / "console"), vm.Shape()).__enter__()
         assert time.monotonic() - started < DEADLINE + AROUND
         assert list(temporary.iterdir()) == []
         assert not processes_below(temporary), "a process of the VM lives on"
+        assert isinstance(caught.value, VmDied | InfraError)
         return caught.value
 
     return boot_script
@@ -68,8 +69,13 @@ def processes_below(temporary: Path) -> list[str]:
     return found
 
 
+def infra(error: VmDied | InfraError) -> InfraError:
+    assert isinstance(error, InfraError), error
+    return error
+
+
 def test_a_vm_that_says_nothing_on_its_channel(boot: Boot) -> None:
-    error = boot("echo 'Kernel panic - not syncing' >&2; sleep 988 & setsid sleep 988 & exec sleep 988")
+    error = infra(boot("echo 'Kernel panic - not syncing' >&2; sleep 988 & setsid sleep 988 & exec sleep 988"))
     assert error.problem == "the VM did not boot within 2 s"
     assert "Kernel panic - not syncing" in error.evidence
     assert error.remedy.startswith("to see it: sh -c ")
@@ -79,24 +85,44 @@ def test_a_vm_that_says_nothing_on_its_channel(boot: Boot) -> None:
 
 def test_a_vm_that_ends_at_once_is_not_waited_for(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vm, "BOOT_SECONDS", 600.0)
-    error = boot("echo 'vng: no busybox' >&2; exit 3")
+    error = infra(boot("echo 'vng: no busybox' >&2; exit 3"))
     assert error.problem == "the VM ended before it had booted"
     assert "vng: no busybox" in error.evidence
 
 
 def test_a_vm_whose_channel_opens_and_whose_agent_never_answers(boot: Boot) -> None:
     """Execnet waits for a byte, writes its own source, and then awaits the agent."""
-    error = boot("read -r line; printf 1; cat >/dev/null; true")
+    error = infra(boot("read -r line; printf 1; cat >/dev/null; true"))
     assert error.problem == "the VM did not boot within 2 s"
     assert "the console is empty" in error.evidence
 
 
 def test_a_vm_that_answers_rubbish(boot: Boot) -> None:
-    assert "the VM" in boot("yes | head -c 100000; exec cat >/dev/null").problem
+    assert "the VM" in infra(boot("yes | head -c 100000; exec cat >/dev/null")).problem
 
 
 def test_no_space_for_the_run(boot: Boot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/proc/nowhere")
-    error = boot("exec cat")
+    error = infra(boot("exec cat"))
     assert "cannot be written" in error.problem
     assert "TMPDIR" in error.remedy
+
+
+def test_a_kernel_that_dies_while_it_boots_has_crashed(boot: Boot) -> None:
+    error = boot("echo '[    0.9] Kernel panic - not syncing: stack-protector: it is corrupted' >&2; exit 255")
+    assert isinstance(error, VmDied)
+    assert error.what == "the kernel died while it booted: stack-protector: it is corrupted"
+
+
+def test_a_kernel_that_oopses_and_never_comes_up_has_crashed(boot: Boot) -> None:
+    said = "[    0.9] Oops: Oops: 0002 [#1] SMP NOPTI\n[    0.9] RIP: 0010:mem_cgroup_init+0x1/0x2\n"
+    error = boot(f"printf '%s' '{said}' >&2; exec sleep 988")
+    assert isinstance(error, VmDied)
+    assert "at mem_cgroup_init+0x1/0x2" in error.what
+
+
+def test_a_kernel_that_is_given_no_root_is_not_to_blame(boot: Boot) -> None:
+    said = "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)"
+    error = infra(boot(f"echo '[    0.9] {said}' >&2; exit 255"))
+    assert "Unable to mount root fs" in error.problem
+    assert "to see it: " in error.remedy
