@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kfunctest.errors import VmDied
+from kfunctest.errors import GuestError, VmDied
 from kfunctest.guest.kmsg import CLEAR_WARN_ONCE
 from kfunctest.results import Splat
 from kfunctest.target import splats, taint
@@ -63,6 +63,9 @@ class Watch:
                 return self._live(mark, rearm)
             except VmDied as error:
                 died = error
+            except GuestError as error:
+                line = f"the kernel's log cannot be read ({error.kind}: {error.message})"
+                return Found((Splat("lost", line, line),))
         self._over = True
         return replace(self._from_console(None), died=died)
 

@@ -41,7 +41,14 @@ class Ended:
         return f"status {self.status}, {self.problem or 'results are whole'}\n{self.text[-12000:]}"
 
 
-def run(folder: Path, kernel: str, tests: Sequence[str], *words: str, wrapper: Sequence[str | Path] = ()) -> Ended:
+def run(
+    folder: Path,
+    kernel: str,
+    tests: Sequence[str],
+    *words: str,
+    wrapper: Sequence[str | Path] = (),
+    suite: str = SUITE,
+) -> Ended:
     """Run these tests in this order on ``kernel``, with ``words`` as further options; nothing may be left behind.
 
     ``folder`` is for its results and its temporary files.
@@ -49,7 +56,7 @@ def run(folder: Path, kernel: str, tests: Sequence[str], *words: str, wrapper: S
     temporary, place = folder / "tmp", folder / "results"
     for made in (temporary, place):
         made.mkdir(exist_ok=True)
-    ids = [f"{SUITE}::{test}" for test in tests]
+    ids = [f"{suite}::{test}" for test in tests]
     argv: list[str | Path] = [*wrapper, sys.executable, "-m", "pytest", "-m", "kfunc", "-p", "no:cacheprovider"]
     argv += ["--color=no", "--kernel", kernel, "--results", place, *words, *ids]
     done = proc.run(argv, seconds=SECONDS, cwd=CHECKOUT, env={"TMPDIR": str(temporary)}, check=False)
