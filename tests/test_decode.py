@@ -15,6 +15,8 @@ from kfunctest.target.decode import decoded
 SOURCES = {
     "init/main.c": "int counter;\nvoid start_kernel(void)\n{\n\tcounter++;\n}\n",
     "mm/memcontrol.c": "extern int counter;\nvoid memcg_events(void)\n{\n\tcounter++;\n\tcounter += 2;\n}\n"
+    "static inline __attribute__((always_inline)) void inlined(void)\n{\n\tcounter = 3;\n}\n"
+    "void around(void)\n{\n\tinlined();\n}\n"
     "static void __attribute__((used)) twice(void) { counter = 1; }\n",
     "mm/other.c": "extern int counter;\nstatic void __attribute__((used)) twice(void) { counter = 2; }\n",
     "start.c": "void start_kernel(void);\nvoid _start(void) { start_kernel(); }\n",
@@ -49,6 +51,11 @@ def test_a_frame_of_a_stack_is_the_call_and_not_what_follows_it(vmlinux: Path) -
     size = sizes(vmlinux)["memcg_events"]
     after_it = decoded(f" memcg_events+{size:#x}/{size:#x}", vmlinux)
     assert "(mm/memcontrol.c:" in after_it, "the address behind a function's last call is not in it any more"
+
+
+def test_what_is_inlined_is_told_with_its_caller(vmlinux: Path) -> None:
+    size = sizes(vmlinux)["around"]
+    assert decoded(f"RIP: 0010:around+0x4/{size:#x}", vmlinux).endswith("(mm/memcontrol.c:9 in mm/memcontrol.c:13)")
 
 
 def test_the_size_may_count_the_padding(vmlinux: Path) -> None:

@@ -50,8 +50,10 @@ def _decoded(text: str, vmlinux: Path) -> str:
     known = _start(symbols.get(_KNOWN, ()), 0)
     asked = [*([known] if known is not None else []), *wanted.values()]
     answers = _lines(vmlinux, asked)
-    top = answers.pop(0).partition(":")[0].removesuffix(_KNOWN_FILE) if known is not None else ""
-    places = dict(zip(wanted, (answer.removeprefix(top) for answer in answers), strict=True))
+    top = answers.pop(0)[0].partition(":")[0].removesuffix(_KNOWN_FILE) if known is not None else ""
+    in_tree = ([line.removeprefix(top) for line in answer] for answer in answers)
+    # Of a chain of inlined functions the two ends: what was done, and for whom.
+    places = dict(zip(wanted, (" in ".join(dict.fromkeys((lines[0], lines[-1]))) for lines in in_tree), strict=True))
 
     def placed(match: re.Match[str]) -> str:
         place = places.get((match[1], match[2], match[3]), "?")
@@ -60,10 +62,19 @@ def _decoded(text: str, vmlinux: Path) -> str:
     return _PLACE.sub(placed, text)
 
 
-def _lines(vmlinux: Path, addresses: Iterable[int]) -> list[str]:
-    """``file:line`` of each address, or ``??:0``. Raises KfunctestError where addr2line is missing or fails."""
-    argv = [proc.need("addr2line"), "-e", str(vmlinux), *(f"{address:#x}" for address in addresses)]
-    return [line.partition(" ")[0] for line in proc.run(argv, seconds=DECODE_SECONDS).stdout.splitlines()]
+def _lines(vmlinux: Path, addresses: Iterable[int]) -> list[list[str]]:
+    """``file:line`` of each address, or ``??:0``; of what is inlined, the callers follow.
+
+    Raises KfunctestError where addr2line is missing or fails.
+    """
+    argv = [proc.need("addr2line"), "-a", "-i", "-e", str(vmlinux), *(f"{address:#x}" for address in addresses)]
+    found: list[list[str]] = []
+    for line in proc.run(argv, seconds=DECODE_SECONDS).stdout.splitlines():
+        if line.startswith("0x"):
+            found.append([])
+        else:
+            found[-1].append(line.partition(" ")[0])
+    return found
 
 
 @lru_cache(maxsize=4)
