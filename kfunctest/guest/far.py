@@ -90,7 +90,6 @@ def run(modules: dict[str, tuple[bool, str, str]]) -> None:
     workers.start_nursery()
     from execnet.gateway_base import get_execmodel, init_popen_io, serve
 
-    sys.stdin.readline()
     io = init_popen_io(get_execmodel("main_thread_only"))
     io.write(b"1")
     serve(io, id="agent")  # type: ignore[arg-type]  # as execnet's own bootstrap does

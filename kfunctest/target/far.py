@@ -17,7 +17,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 import execnet
-from execnet import gateway_bootstrap, gateway_io
+from execnet import gateway_io
 
 from kfunctest.errors import InfraError, KfunctestError, SpecError
 from kfunctest.guest import cgroup, survey
@@ -176,16 +176,18 @@ class _Io(gateway_io.Popen2IOMaster):
 
 def _connected(group: execnet.Group, io: _Io, sent: bytes) -> execnet.Gateway | None:
     """Send the program, then do what Group.makegateway does; None when the far side ended instead."""
-    spec = execnet.XSpec(f"popen//python=python3//id=agent//execmodel={group.remote_execmodel.backend}")
+    spec = execnet.XSpec(f"popen//id=agent//execmodel={group.remote_execmodel.backend}")
     try:
         io.write(b"%d\n%b" % (len(sent), sent))
-        made = gateway_bootstrap.bootstrap(io, spec)
-    except (AssertionError, OSError, EOFError):
-        made = None
-    if made is None or io.popen.poll() is not None:
-        io.close_write()
+        first = io.read(1)
+    except (OSError, EOFError):
+        first = b""
+    if first != b"1":
         io.kill()
+        io.close_write()
+        io.close_read()
         return None
+    made = execnet.Gateway(io, spec)
     made.spec = spec
     group._register(made)  # noqa: SLF001
     return made

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A machine that goes on living: how its agent is started, why one is not, and that nothing of it stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kfunctest.errors import InfraError, KfunctestError, SpecError
+from kfunctest.guest import far as sweeper
+from kfunctest.target import far, local, ssh
+from kfunctest.target.console import Console
+from kfunctest.target.far import Place
+from kfunctest.wait import wait_until
+
+#: Plays ssh: takes its options, and runs the command, which is the last word, by a shell here.
+SSH = '#!/bin/sh\nfor command; do :; done\n{before}\nexec sh -c "$command"\n'
+
+
+@pytest.fixture
+def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Place]:
+    """A machine behind an ssh that is played; ``before`` is what it does first, ``path`` the PATH over there."""
+
+    def place(before: str = "", path: str | None = None) -> Place:
+        tool = tmp_path / "bin" / "ssh"
+        tool.parent.mkdir()
+        tool.write_text(SSH.format(before=f"PATH={path}\n{before}" if path else before))
+        tool.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+        return ssh.place("somebody@somewhere")
+
+    return place
+
+
+@contextmanager
+def agent(place: Place, folder: Path, said: list[KfunctestError] | None = None) -> Iterator[Any]:
+    """The gateway to an agent there."""
+    tell = (said if said is not None else []).append
+    with far._gateway(place, "kfunctest-test-", Console(folder / "stderr"), tell) as gateway:
+        yield gateway
+
+
+def ask(gateway: Any, source: str) -> Any:
+    return gateway.remote_exec(source).receive(30)
+
+
+def alive(pid: int) -> bool:
+    """Whether there is such a process, and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("how", ["local", "ssh"])
+def test_the_agent_runs_there_from_memory_and_ends_with_us(
+    how: str, there: Callable[..., Place], tmp_path: Path
+) -> None:
+    place = local.place() if how == "local" else there()
+    with agent(place, tmp_path) as gateway:
+        pid = ask(gateway, "from kfunctest.guest import agent\nchannel.send(agent.ping())")
+        origin = ask(gateway, "from kfunctest.guest import libbpf\nchannel.send(libbpf.__spec__.origin)")
+        leader = ask(gateway, "import os\nchannel.send(os.getppid())")
+        assert alive(pid)
+        assert pid != os.getpid()
+    assert origin == "kfunctest/guest/libbpf.py"
+    assert not alive(pid)
+    assert not alive(leader)
+
+
+def test_a_killed_agent_takes_its_children_along(tmp_path: Path) -> None:
+    """The sweeper sees to that; so does it when we are gone, since the agent ends with its channel."""
+    with agent(local.place(), tmp_path) as gateway:
+        child = ask(gateway, "import os, time\npid = os.fork()\npid or time.sleep(600)\nchannel.send(pid)")
+        pid = ask(gateway, "import os\nchannel.send(os.getpid())")
+        assert alive(child)
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not alive(child), seconds=10, what="the sweeper to kill the agent's child")
+
+
+def test_what_is_left_behind_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweeper that finds something it cannot remove; /proc/self stands for that."""
+    said: list[KfunctestError] = []
+    real = far.program("x").decode()
+    stuck = real.replace('FILES = "/run"', 'FILES = "/proc"').replace("'x')", "'self')")
+    monkeypatch.setattr(far, "program", lambda _prefix: stuck.encode())
+    with agent(local.place(), tmp_path, said):
+        pass
+    assert [error.problem for error in said] == ["on this machine something was left behind"]
+    assert "kfunctest left behind: /proc/self" in said[0].evidence
+
+
+@pytest.mark.parametrize(
+    ("before", "problem", "remedy"),
+    [
+        ("echo 'root@x: Permission denied (publickey).' >&2; exit 255", "ssh failed: root@x: Permission", "put a key"),
+        ("echo 'ssh: connect to host x port 22: No route to host' >&2; exit 255", "No route to host", "with ssh"),
+        ("exit 255", "ssh failed: it says nothing", "with ssh"),
+        ("exit 7", "no agent on somebody@somewhere (status 7)", ""),
+    ],
+    ids=["key", "route", "silent", "other"],
+)
+def test_why_ssh_came_to_nothing(
+    there: Callable[..., Place], tmp_path: Path, before: str, problem: str, remedy: str
+) -> None:
+    with pytest.raises(InfraError) as caught, agent(there(before), tmp_path):
+        pass
+    assert problem in caught.value.problem
+    assert remedy in caught.value.remedy
+    assert "\n" not in str(caught.value)
+
+
+def test_a_machine_whose_python_is_too_old(there: Callable[..., Place], tmp_path: Path) -> None:
+    """One that would answer is passed by: it says that it is 3.9."""
+    old = tmp_path / "old" / "python3"
+    old.parent.mkdir()
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    place = there(path=f"{old.parent}:{tmp_path}")
+    (old.parent / "sh").symlink_to("/bin/sh")
+    problem = r"somebody@somewhere has no Python 3\.11 or newer; install python3 there"
+    with pytest.raises(InfraError, match=problem), agent(place, tmp_path):
+        pass
+
+
+def test_the_python_that_is_new_enough_is_found(there: Callable[..., Place], tmp_path: Path) -> None:
+    """Beside a python3 that is not."""
+    folder = tmp_path / "path"
+    folder.mkdir()
+    (folder / "python3").write_text("#!/bin/sh\nexit 1\n")
+    (folder / "python3").chmod(0o755)
+    (folder / "python3.12").symlink_to(sys.executable)
+    for tool in ("sh", "id"):
+        (folder / tool).symlink_to(f"/usr/bin/{tool}")
+    with agent(there(path=str(folder)), tmp_path) as gateway:
+        assert ask(gateway, "channel.send(__import__('os').getpid())") > 0
+
+
+def test_who_is_not_root_needs_a_sudo_that_asks_nothing(there: Callable[..., Place], tmp_path: Path) -> None:
+    folder = tmp_path / "path"
+    folder.mkdir()
+    for name, script in {"id": "echo 1000", "sudo": "echo 'sudo: a password is required' >&2; exit 1"}.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    place = there(path=f"{folder}:{os.environ['PATH']}")
+    problem = "we are not root, and sudo asks for a password; log in as root, or allow"
+    with pytest.raises(InfraError, match=problem), agent(place, tmp_path):
+        pass
+
+
+def test_an_agent_that_never_speaks_is_given_up(
+    there: Callable[..., Place], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(far, "CONNECT_SECONDS", 1.0)
+    with pytest.raises(InfraError, match="no agent on somebody@somewhere"), agent(there("exec sleep 987"), tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("words", ["", "-p 2222 -v", "'open"])
+def test_a_target_that_names_no_machine(words: str) -> None:
+    with pytest.raises(SpecError, match="write --target ssh:HOST"):
+        ssh.place(words)
+
+
+def test_ssh_is_given_what_the_user_writes() -> None:
+    place = ssh.place("-p 2222 -F 'my config' root@host")
+    assert place.name == "root@host"
+    assert place.argv[-5:] == ("-p", "2222", "-F", "my config", "root@host")
+
+
+def test_cgroups_are_removed_with_those_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is not removed is told. A folder with a file in it stands for a cgroup that cannot go."""
+    monkeypatch.setattr(sweeper, "ROOT", str(tmp_path / "cgroup"))
+    monkeypatch.setattr(sweeper, "FILES", str(tmp_path / "run"))
+    monkeypatch.setattr(sweeper, "LEAVE_SECONDS", 0.1)
+    (tmp_path / "cgroup/kfunctest-1-test/child/grandchild").mkdir(parents=True)
+    (tmp_path / "cgroup/kfunctest-2-other").mkdir()
+    (tmp_path / "run/kfunctest-1-files/deep").mkdir(parents=True)
+    assert sweeper.sweep("kfunctest-1-") == []
+    assert sorted(path.name for path in tmp_path.glob("*/*")) == ["kfunctest-2-other"]
+    (tmp_path / "cgroup/kfunctest-2-other/stays").touch()
+    assert sweeper.sweep("kfunctest-2-") == [str(tmp_path / "cgroup/kfunctest-2-other")]
