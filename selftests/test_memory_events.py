@@ -65,6 +65,7 @@ def test_memory_events_of_a_child_show_in_its_parent(memcg: Memcg, kfuncs: Kfunc
     assert seen == expected, f"MEMCG_OOM_KILL, counts by memcg: expected {expected}, seen {seen}"
 
 
+@pytest.mark.destructive("reads out of bounds on a kernel that does not check")
 def test_memory_events_of_an_index_outside_the_enum_are_minus_one(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     bound = items.MEMCG_NR_MEMORY_EVENTS
     outside = [-1, bound, bound + 1, INT_MIN, INT_MAX]

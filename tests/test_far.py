@@ -13,13 +13,17 @@ from typing import Any
 
 import pytest
 
+from kfunctest import proc
 from kfunctest.errors import InfraError, KfunctestError, SpecError
 from kfunctest.guest import far as sweeper
 from kfunctest.target import far, local, ssh
 from kfunctest.target.console import Console
 from kfunctest.target.far import Place
 from kfunctest.wait import wait_until
+from tests.judging import Judge
 
+CHECKOUT = Path(__file__).resolve().parents[1]
+USAGE = 4
 #: Plays ssh: takes its options, and runs the command, which is the last word, by a shell here.
 SSH = '#!/bin/sh\nfor command; do :; done\n{before}\nexec sh -c "$command"\n'
 
@@ -187,3 +191,79 @@ def test_cgroups_are_removed_with_those_below(tmp_path: Path, monkeypatch: pytes
     assert sorted(path.name for path in tmp_path.glob("*/*")) == ["kfunctest-2-other"]
     (tmp_path / "cgroup/kfunctest-2-other/stays").touch()
     assert sweeper.sweep("kfunctest-2-") == [str(tmp_path / "cgroup/kfunctest-2-other")]
+
+
+PROJECT = """
+import pytest
+from kfunctest.plugin.targets import spare
+pytestmark = pytest.mark.kfunc
+def test_plain(): pass
+@pytest.mark.destructive("writes a sysctl")
+def test_marked(): pass
+@pytest.mark.expect_splat("warn")
+def test_warns(): pass
+def test_finds_out(request): spare(request.node, "a warning")
+@pytest.mark.boot(append=("cgroup_disable=memory",))
+def test_boots(): pass
+@pytest.mark.boot(without=("panic=-1",))
+def test_boots_without(): pass
+"""
+MACHINE = """
+import pytest
+from pathlib import Path
+from kfunctest.kernels.model import Facts, Kernel
+from kfunctest.plugin import SESSION, targets
+pytest_plugins = ["kfunctest.plugin.hooks"]
+facts = Facts((), frozenset(), frozenset(), memcg=True, btf_size=0)
+KERNEL = Kernel("running", "7.9.1", Path("/dev/null"), "", None, "a test's", None, None, facts)
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config):
+    targets.living(config).cmdline = ("quiet", "panic=-1")
+    config.stash[SESSION]._kernels = [KERNEL]
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "reasons"),
+    [
+        ((), {"writes a sysctl", "warn", "a warning", "boot"}),
+        (
+            ("--allow-destructive",),
+            {"this machine was booted without cgroup_disable=memory", "this machine was booted with panic=-1"},
+        ),
+    ],
+    ids=["spared", "allowed"],
+)
+def test_a_living_machine_is_spared(tmp_path: Path, words: tuple[str, ...], reasons: set[str]) -> None:
+    """With its owner's leave all is run that such a machine can; never what needs another boot."""
+    (tmp_path / "pyproject.toml").write_text((CHECKOUT / "pyproject.toml").read_text())
+    (tmp_path / "conftest.py").write_text(MACHINE)
+    (tmp_path / "test_all.py").write_text(PROJECT)
+    argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", "."]
+    argv += ["-p", "no:kfunctest-splats", "-p", "no:kfunctest-record"]  # there is no kernel here
+    argv += ["-o", f"pythonpath={CHECKOUT}", "--target", "local", "--tb=no", *words, "."]
+    done = proc.run(argv, seconds=60, cwd=tmp_path, check=False)
+    skipped = [line.partition("not applicable: ")[2] for line in done.stdout.splitlines() if "SKIPPED" in line]
+    for reason in reasons:
+        expected = reason if words else f"could crash or dirty this machine ({reason}): --allow-destructive runs it"
+        assert expected in skipped, done.stdout + done.stderr
+    assert f"{4 if words else 1} passed" in done.stdout
+    assert "failed" not in done.stdout
+    assert "error" not in done.stdout
+
+
+def test_a_living_machine_boots_no_kernel(judge: Judge) -> None:
+    ended = judge("--target", "local", "--kernel", "debian:7.2")
+    assert ended.status == USAGE, ended.text
+    assert ended.line.endswith(
+        "--target local judges the kernel that runs there, and boots no debian:7.2; "
+        "leave out --kernel debian:7.2, or --target"
+    )
+
+
+@pytest.mark.parametrize("words", [("--target", "ssh:"), ("--target", "moon")])
+def test_a_target_that_is_none(judge: Judge, words: tuple[str, ...]) -> None:
+    ended = judge(*words)
+    assert ended.status == USAGE, ended.text
+    assert "ssh:HOST" in ended.text
+    assert "Traceback" not in ended.text

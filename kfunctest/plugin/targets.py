@@ -111,14 +111,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Spare a machine that goes on living what could crash or dirty it, and say what only a VM can do."""
     if not item.get_closest_marker("kfunc") or (place := living(item.config)) is None:
         return
-    risky = [name for name in DESTRUCTIVE if item.get_closest_marker(name)]
-    allowed = item.config.getoption("allow_destructive")
-    needs(allowed or not risky, f"could crash or dirty this machine ({', '.join(risky)}): --allow-destructive runs it")
+    for name in DESTRUCTIVE:
+        if marker := item.get_closest_marker(name):
+            spare(item, str(next(iter(marker.args), name)))
     if boot := item.get_closest_marker("boot"):
         lacks = [word for word in boot.kwargs.get("append", ()) if word not in place.cmdline]
         extra = [word for word in boot.kwargs.get("without", ()) if word in place.cmdline]
         needs(not lacks, f"this machine was booted without {' '.join(lacks)}")
         needs(not extra, f"this machine was booted with {' '.join(extra)}")
+
+
+def spare(item: pytest.Item, why: str) -> None:
+    """Go on where the kernel is ours alone, or the machine may suffer; else report the test as not applicable."""
+    spared = living(item.config) and not item.config.getoption("allow_destructive")
+    needs(not spared, f"could crash or dirty this machine ({why}): --allow-destructive runs it")
 
 
 def living(config: pytest.Config) -> OnMachine | None:

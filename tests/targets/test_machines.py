@@ -22,7 +22,7 @@ SPARED = "not applicable: could crash or dirty this machine"
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """One VM for all: what is there, the suite on the machine itself, what is there, the suite by ssh, what is there."""
+    """One VM for all: the suite on the machine itself and then by ssh, and what is there before and after each."""
     folder = tmp_path_factory.mktemp("machine")
     config = sshd.configured(folder / "ssh")
     script = "\n".join(
