@@ -19,6 +19,8 @@ from tests.faults.suite.faulty import PATIENCE
 DIAGNOSIS = 8.0
 #: Statuses of a run.
 GOOD, BAD, INFRA, KILLED = 0, 1, 3, -9
+#: The gate's where it could not judge all.
+UNJUDGED = 2
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
 #: What stands around the tables in the page.
 OPENING, CLOSING = "<!-- made by python -m tests.faults.table -->\n", "<!-- until here -->\n"
@@ -220,6 +222,12 @@ OTHERS = (
         "SIGKILL in the middle of a test",
         "a results file without its last line, which is never a pass",
         "test_a_run_that_is_killed",
+    ),
+    (
+        "a kernel of the matrix does not build",
+        "a patch that does not compile",
+        "its row says why, the other kernels are judged; status 2 of the gate",
+        "test_a_kernel_of_the_matrix_does_not_build",
     ),
 )
 
