@@ -233,3 +233,43 @@ def test_the_disk_is_full(child: Child) -> None:
     assert "cannot be written (File too large)" in done.stdout.splitlines()[-1]
     with pytest.raises(results.Incomplete):
         results.read(child.latest / results.NAME)
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["plain", "xdist"])
+def test_every_report_is_written_beside_the_results(child: Child, workers: tuple[str, ...]) -> None:
+    done = child.judge(*workers, "--kcidb-origin", "my_ci")
+    assert done.status == 1
+    for name in ("junit.xml", "results.ktap", "test_progs.json", "kcidb.json", "report.html"):
+        text = (child.latest / name).read_text()
+        assert "test_fails" in text, name
+        assert "scripts/kfunc --kernel " in text, f"{name} does not say how to repeat a failure"
+        assert fakekernel.RELEASE in text, name
+    assert '"my_ci"' in (child.latest / "kcidb.json").read_text()
+    assert f"report: {child.latest.resolve() / 'report.html'}" in done.stdout
+    assert "::error" not in done.stdout
+
+
+def test_pytest_s_own_junitxml_keeps_working(child: Child) -> None:
+    child.judge("--junitxml", "own.xml")
+    assert 'errors="3" failures="3"' in (child.folder / "own.xml").read_text()
+
+
+def test_reports_that_cannot_be_written_are_said_in_one_line(tmp_path: Path, image: Path) -> None:
+    child = childsuite.write(
+        tmp_path / "child",
+        image,
+        "from kfunctest.plugin import SESSION\n"
+        "def test_first(kernel, request): (request.config.stash[SESSION].results / 'report.html').mkdir()\n",
+    )
+    done = child.judge()
+    assert done.status == 3, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert_matches(r"^kfunctest: .* cannot be written \(Is a directory\)", done.stdout.splitlines()[-1])
+    assert child.run.status == 3
+
+
+def test_github_actions_is_told(child: Child) -> None:
+    summary = child.folder / "summary.md"
+    done = child.judge(env={"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)})
+    assert "\n::error file=test_all.py,line=7,title=failed%3A test_fails on " in done.stdout
+    assert "test_fails" in summary.read_text().replace("&#95;", "_")

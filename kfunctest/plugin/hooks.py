@@ -15,7 +15,7 @@ from kfunctest.plugin import SESSION
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Declare what a run may be told."""
-    from kfunctest.plugin import parallel, targets
+    from kfunctest.plugin import parallel, reporting, targets
 
     for part in (targets, parallel):  # before pytest-xdist decides on its workers
         pluginmanager.register(part)
@@ -38,8 +38,9 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group.addoption("--cpus", type=_cpus, default=2, metavar="N", help="CPUs of a VM (default: 2)")
     group.addoption("--memory", type=_memory, default="1G", metavar="SIZE", help="memory of a VM (default: 1G)")
     group.addoption(
-        "--results", metavar="DIR", help="where consoles are kept (default: results/ below the root folder)"
+        "--results", metavar="DIR", help="where reports and consoles are kept (default: results/ below the root folder)"
     )
+    reporting.add_options(group)
 
 
 def _cpus(text: str) -> int:

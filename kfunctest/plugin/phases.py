@@ -14,6 +14,8 @@ from kfunctest.results import Between, Outcome, Result, Splat
 GOOD = (Outcome.PASSED, Outcome.SKIPPED, Outcome.XFAILED)
 #: What a failed phase does not hide. An infra error does: nothing was learned about a machine that is gone.
 WORSE_THAN_FAILED = (Outcome.CRASHED, Outcome.HUNG)
+#: Sections of pytest's that results have fields for.
+OF_THEIR_OWN = ("to reproduce", "kernel log")
 #: The phase that pytest-xdist makes up for a test whose worker died.
 WORKER_DIED = "???"
 
@@ -91,7 +93,7 @@ def _message(report: pytest.TestReport, outcome: Outcome) -> str:
 def _details(report: pytest.TestReport) -> str:
     if report.passed or isinstance(report.longrepr, tuple):
         return ""
-    shown = [f"--- {title} ---\n{text}" for title, text in report.sections]
+    shown = [f"--- {title} ---\n{text}" for title, text in report.sections if title not in OF_THEIR_OWN]
     return "\n".join([f"=== {report.when} ===", report.longreprtext, *shown])
 
 

@@ -16,7 +16,7 @@ from _pytest.outcomes import Exit  # pytest.exit.Exception, which mypy does not 
 
 from kfunctest import results
 from kfunctest.errors import EXIT_INFRA, KfunctestError
-from kfunctest.plugin import facts, phases
+from kfunctest.plugin import facts, phases, reporting
 from kfunctest.plugin import plan as plans
 from kfunctest.plugin.ending import Ending, Stop, stop
 from kfunctest.plugin.session import Session
@@ -139,12 +139,18 @@ class Recorder:
         """Close the file with the run's status, which everybody else has decided on by now."""
         if self._run is None and self._stopped and self._session.resolved:
             self._begin(anyway=True)  # a kernel that cannot be judged at all, which a reader must learn
-        if self._run is None:
-            return
         for key in [key for key, reports in self._phases.items() if any(not report.passed for report in reports)]:
             self._add(key)  # its teardown was interrupted; what it found before is true
         self._stopped = self._stopped or str(session.shouldfail or session.shouldstop or "")
-        self._end(session)
+        if run := self.run:
+            self._end(session, run)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say where the reports are."""
+        if self._run and not self._trouble:
+            terminalreporter.write_line(f"report: {self._folder / 'report.html'}")
+        for line in reporting.for_github(self._run) if self._run else ():
+            terminalreporter.write_line(line)
 
     def _begin(self, *, anyway: bool = False) -> None:
         if self._run or not (self._plan or anyway):
@@ -178,16 +184,23 @@ class Recorder:
         except OSError as error:
             self._cannot(error)
 
-    def _end(self, session: pytest.Session) -> None:
-        status = int(session.exitstatus)
-        if not self._trouble:
-            try:
-                now, count = facts.now(), len(self._results)
-                results.end(self._file, ended=now, status=status, results=count, stopped=self._stopped)
-            except OSError as error:
-                self._cannot(error)
+    def _end(self, session: pytest.Session, run: Run) -> None:
+        """Write the reports, then the last line: a run that is killed on the way has none."""
+        recorded, now, status = not self._trouble, facts.now(), int(session.exitstatus)
+        self._run = replace(run, ended=now, status=status, stopped=self._stopped)
+        try:
+            reporting.write(self._run, self._folder, self._config)
+        except OSError as error:
+            self._cannot(error)
         if self._trouble and status == 0:
-            session.exitstatus = EXIT_INFRA
+            session.exitstatus = status = EXIT_INFRA
+        if not recorded:
+            return
+        try:
+            results.end(self._file, ended=now, status=status, results=len(self._results), stopped=self._stopped)
+        except OSError as error:
+            self._cannot(error)
+            session.exitstatus = status or EXIT_INFRA
 
     def _cannot(self, error: OSError) -> None:
         if not self._trouble:
