@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
-
 from kfunctest.results import Between, Outcome, Result, Splat
 
 #: What a later phase of the test can still take back.
@@ -35,7 +34,7 @@ def result(reports: Sequence[pytest.TestReport], test: str, kernel: str, line: i
         kernel=kernel,
         outcome=outcome,
         seconds=round(sum(report.duration for report in reports), 3),
-        message=_said(deciding).get("message") or _message(deciding, outcome),
+        message=_said(deciding).get("message") or _message(deciding),
         details="\n".join(filter(None, (_details(report) for report in reports))),
         reproduce=next((text for extra in said if (text := extra.get("reproduce"))), ""),
         file=file,
@@ -48,18 +47,8 @@ def result(reports: Sequence[pytest.TestReport], test: str, kernel: str, line: i
 
 
 def outcome_of(report: pytest.TestReport) -> Outcome:
-    """How one phase ended."""
-    if said := _said(report).get("outcome"):
-        return Outcome(said)
-    if report.when == WORKER_DIED:
-        return Outcome.INFRA
-    if report.skipped:
-        return Outcome.XFAILED if hasattr(report, "wasxfail") else Outcome.SKIPPED
-    if report.failed and "[XPASS(strict)]" in report.longreprtext:
-        return Outcome.XPASSED
-    if report.passed and hasattr(report, "wasxfail"):
-        return Outcome.XPASSED
-    return Outcome.FAILED if report.failed else Outcome.PASSED
+    """How one phase ended. A report that nobody judged, as that of a worker that died, says nothing about a kernel."""
+    return Outcome(_said(report).get("outcome", Outcome.INFRA))
 
 
 def splats(data: Iterable[dict[str, Any]]) -> tuple[Splat, ...]:
@@ -79,15 +68,10 @@ def _said(report: pytest.TestReport) -> dict[str, Any]:
     return said or {}
 
 
-def _message(report: pytest.TestReport, outcome: Outcome) -> str:
-    if outcome in (Outcome.XFAILED, Outcome.XPASSED) and (reason := getattr(report, "wasxfail", "")):
-        return str(reason).removeprefix("reason: ")
-    if isinstance(report.longrepr, tuple):
-        return str(report.longrepr[2]).removeprefix("Skipped: ")
-    crash = getattr(report.longrepr, "reprcrash", None)
-    # Not longreprtext: that begins with the worker of pytest-xdist.
-    text = crash.message if crash else report.longrepr or ""
-    return next((line for line in str(text).splitlines() if line.strip()), "")
+def _message(report: pytest.TestReport) -> str:
+    """What pytest-xdist says of a worker that died; not longreprtext, which begins with the worker's Python."""
+    text = "" if report.passed else str(report.longrepr or "")
+    return next((line for line in text.splitlines() if line.strip()), "")
 
 
 def _details(report: pytest.TestReport) -> str:
