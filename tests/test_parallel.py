@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from kfunctest import proc
 from kfunctest.errors import SpecError
 from kfunctest.target import capacity
 from kfunctest.target.capacity import OVERHEAD, SPARE, GiB, MiB, Room
 from tests import fakekernel
 from tests.judging import Judge, assert_matches
 
+CHECKOUT = Path(__file__).resolve().parents[1]
 USAGE = 4
 
 
@@ -105,3 +108,35 @@ def test_one_living_machine_has_no_workers(judge: Judge, workers: str) -> None:
     ended = judge("--target", "local", "-n", workers, tests="selftests/test_presence.py")
     assert ended.status == USAGE, ended.text
     assert_matches("--target local share one kernel, .*; leave out -n", ended.line)
+
+
+CHECKS = """
+import pytest
+from dataclasses import replace
+from pathlib import Path
+from kfunctest.kernels.model import Facts, Kernel
+from kfunctest.plugin import SESSION
+pytest_plugins = ["kfunctest.plugin.hooks"]
+facts = Facts((), frozenset({"bpf_mem_cgroup_usage"}), frozenset(), memcg=True, btf_size=0)
+KERNEL = Kernel("debian", "7.9.1", Path("/dev/null"), "d1", None, "a test's", None, None, facts)
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config):
+    session = config.stash[SESSION]
+    newer = replace(KERNEL, release="7.9.2", image_digest="d2")
+    session._kernels = [newer if "@HERE@" == "newer" and hasattr(config, "workerinput") else KERNEL]
+"""
+
+
+@pytest.mark.parametrize(("here", "status"), [("same", 0), ("newer", 3)])
+def test_workers_judge_the_controllers_kernel(tmp_path: Path, here: str, status: int) -> None:
+    """On another machine "newest" may be another one."""
+    (tmp_path / "pyproject.toml").write_text((CHECKOUT / "pyproject.toml").read_text())
+    (tmp_path / "conftest.py").write_text(CHECKS.replace("@HERE@", here))
+    (tmp_path / "test_it.py").write_text("import pytest\npytestmark = pytest.mark.kfunc\ndef test_it(): pass\n")
+    argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:kfunctest-splats", "--rootdir", "."]
+    argv += ["-o", f"pythonpath={CHECKOUT}", "-n", "1", "."]
+    done = proc.run(argv, seconds=60, cwd=tmp_path, check=False)
+    text = done.stdout + done.stderr
+    assert done.status == status, text
+    why = "--kernel debian is 7.9.1 (d1) for the controller and 7.9.2 (d2) on "
+    assert (why in text) == (here == "newer"), text

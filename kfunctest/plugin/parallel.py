@@ -5,10 +5,17 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import pytest
 
-from kfunctest.errors import KfunctestError, SpecError
+from kfunctest.errors import EXIT_INFRA, KfunctestError, SpecError
+from kfunctest.kernels.model import Kernel
+from kfunctest.plugin import SESSION
+from kfunctest.plugin.ending import Stop
+
+#: Under which key a worker of pytest-xdist is told what its controller has resolved.
+KERNELS = "kfunctest_kernels"
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -43,6 +50,30 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     return None
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell each worker, which may run elsewhere, what is judged."""
+    session = node.config.stash[SESSION]
+    node.workerinput[KERNELS] = [_identity(kernel) for kernel in session.resolved]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """End the run where a worker on another machine has another kernel for the same words, a newer one as a rule."""
+    told = getattr(session.config, "workerinput", {}).get(KERNELS)
+    for expected, kernel in zip(told or (), session.config.stash[SESSION].resolved, strict=False):
+        if list(expected) != list(_identity(kernel)):
+            asked, here = f"{expected[0]} ({expected[1]})", f"{kernel.release} ({_identity(kernel)[1]})"
+            line = f"--kernel {kernel.spec} is {asked} for the controller and {here} on {os.uname().nodename}"
+            raise Stop(f"{line}; bring all machines up to date: scripts/setup --update", EXIT_INFRA)
+
+
+def _identity(kernel: Kernel) -> tuple[str, str, str]:
+    """What tells kernels apart: two builds of one source are the same, though not to the last byte."""
+    content = kernel.provenance.tree if kernel.provenance else kernel.image_digest
+    return kernel.release, content, kernel.config_digest or ""
+
+
 def _check(config: pytest.Config) -> None:
     """Raise SpecError for workers that would share one machine's kernel, or exhaust this one's memory."""
     from kfunctest.plugin import collect
@@ -55,7 +86,7 @@ def _check(config: pytest.Config) -> None:
             f"the tests of --target {target} share one kernel, and several at once would disturb each other",
             remedy="leave out -n",
         )
-    here = sum(spec.startswith("popen") for spec in workers)
+    here = sum(spec.startswith("popen") and "//via=" not in spec for spec in workers)
     if here > 1:
         from kfunctest.target import capacity
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
+
 from kfunctest.results import Between, Outcome, Result, Splat
 
 #: What a later phase of the test can still take back.
