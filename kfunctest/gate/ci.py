@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from kfunctest.gate.text import Page, kernels, terminal, verdict_line
+from kfunctest.reports.text import one_line, printable
 
 #: GitHub shows ten annotations of a kind in a step; the log has all.
 ANNOTATIONS: Final = 10
@@ -63,7 +64,7 @@ def commands(page: Page) -> list[str]:
         result = row.results.get(finding.test) if row else None
         where = f"file={_property(result.file)},line={result.line}," if result and result.file else ""
         message = "\n".join(filter(None, [finding.text, finding.reproduce]))
-        title = " ".join(filter(None, [finding.kernel, finding.test])) or "gate"
+        title = one_line(" ".join(filter(None, [finding.kernel, finding.test]))) or "gate"
         lines.append(f"::{level} {where}title={_property(title)}::{_data(message)}")
     return lines
 
@@ -80,7 +81,7 @@ def markdown(page: Page) -> str:
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return printable(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from kfunctest.errors import SpecError
-from kfunctest.gate import ci, lists, record, text, verdict
+from kfunctest.gate import ci, html, lists, record, text, verdict
 from kfunctest.gate.baseline import Baseline
 from kfunctest.gate.lists import Lists
 from kfunctest.gate.matrix import Matrix, Row
@@ -72,6 +72,7 @@ def run(asked: Asked, known: Baseline, merged: Sequence[Matrix] | None = None) -
     page = Page(judged, by_name, known, verdict.judge(judged, by_name, known))
     record.write(folder / record.NAME, judged, page.verdict)
     (folder / MATRIX).write_text(text.whole(page), errors="backslashreplace")
+    (folder / html.NAME).write_text(html.render(page, folder))
     ci.report(page)
     sys.stdout.write(f"\nresults: {folder}\n{text.terminal(page)}")
     if interrupted:

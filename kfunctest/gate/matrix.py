@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from kfunctest import results
+from kfunctest.reports.text import one_line
 from kfunctest.results import Outcome, Result, Run
 
 #: Of two results of one test the one further to the left is kept: what speaks against a kernel is never lost.
@@ -141,7 +142,7 @@ def _unexplained(run: Run, status: int, said: str) -> str:
 def unexpected_between(run: Run) -> list[str]:
     """The kernel's complaints for which no test was running, one line each."""
     return [
-        f"{splat.kind} after {between.after or 'the boot'}, before {between.before or 'the end'}: {splat.line}"
+        f"{splat.kind} after {between.after or 'boot'}, before {between.before or 'the end'}: {one_line(splat.line)}"
         for between in run.between
         for splat in between.splats
         if not splat.expected

@@ -12,6 +12,7 @@ from kfunctest.gate.baseline import Baseline
 from kfunctest.gate.lists import Lists, split
 from kfunctest.gate.matrix import Matrix, Row, counts
 from kfunctest.gate.verdict import Finding, Standing, Status, Verdict, standing
+from kfunctest.reports.text import one_line
 from kfunctest.results import Outcome
 
 LETTERS: Final = {
@@ -124,7 +125,7 @@ def of_kernel(row: Row) -> str:
     if found := counts(row.results):
         parts.append(", ".join(f"{count} {_WORDS.get(outcome, outcome)}" for outcome, count in found.items()))
     if row.problem:
-        parts.append(f"not judged: {row.problem}")
+        parts.append(f"not judged: {one_line(row.problem)}")
     return "; ".join(filter(None, [row.bad, *parts]))
 
 
@@ -133,7 +134,7 @@ def grid(page: Page, tests: list[str]) -> Iterator[str]:
     cells = {test: [page.cell(row, test) for row in page.matrix.rows] for test in tests}
     heads = [f"[{number}]" for number in range(1, len(page.matrix.rows) + 1)]
     widths = [max([len(head), *(len(row[at]) for row in cells.values())]) for at, head in enumerate(heads)]
-    left = max((len(split(test)[1]) for test in tests), default=0) + 2
+    left = max((len(one_line(split(test)[1])) for test in tests), default=0) + 2
 
     def line(name: str, values: list[str]) -> str:
         columns = (f"{value:^{width}}" for value, width in zip(values, widths, strict=True))
@@ -141,9 +142,9 @@ def grid(page: Page, tests: list[str]) -> Iterator[str]:
 
     yield line("", heads)
     for name, group in groupby(tests, lambda test: split(test)[0]):
-        yield name
+        yield one_line(name)
         for test in group:
-            yield line(f"  {split(test)[1]}", cells[test])
+            yield line(f"  {one_line(split(test)[1])}", cells[test])
 
 
 def findings(verdict: Verdict) -> list[str]:

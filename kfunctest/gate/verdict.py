@@ -11,6 +11,7 @@ from functools import partial
 from kfunctest.gate.baseline import Baseline
 from kfunctest.gate.lists import Entry, Lists
 from kfunctest.gate.matrix import Matrix, Row, unexpected_between
+from kfunctest.reports.text import one_line
 from kfunctest.results import Outcome, Result
 
 
@@ -47,7 +48,9 @@ class Finding:
     reproduce: str = ""
 
     def __str__(self) -> str:
-        return " ".join(filter(None, (self.kernel and f"{self.kernel}:", self.test and f"{self.test}:", self.text)))
+        return " ".join(
+            filter(None, (self.kernel and f"{self.kernel}:", self.test and f"{one_line(self.test)}:", self.text))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +115,14 @@ def _of_kernel(row: Row, baseline: Baseline, bad: list[Finding], unjudged: list[
     if row.bad:
         (known if baseline.knows_kernel(row.kernel, row.bad) else bad).append(about(row.bad))
     if row.problem:
-        unjudged.append(about(f"not judged: {row.problem}"))
+        unjudged.append(about(f"not judged: {one_line(row.problem)}"))
     for splat in unexpected_between(row.run) if row.run else ():
         (known if baseline.knows_splat(row.kernel, splat) else bad).append(about(f"between tests: {splat}"))
 
 
 def _text(row: Row, result: Result) -> str:
     """How a test ended, and what its repetitions came to."""
-    line = next(iter(result.message.strip().splitlines()), "")
+    line = one_line(result.message)
     text = f"{result.outcome}: {line}" if line else str(result.outcome)
     again = row.repeated(result.test)
     return f"{text} ({len(again)} x again: {', '.join(again)})" if again else text
