@@ -123,6 +123,20 @@ def test_matrices_of_several_jobs_are_one() -> None:
         record.merge([parts[0], parts[0]], ["7.2"], whole=True)
 
 
+def test_the_records_of_jobs_are_found_below_a_folder(tmp_path: Path) -> None:
+    for name in ("7.2", "7.3"):
+        (tmp_path / name / "gate-1").mkdir(parents=True)
+        one = Matrix("2026-01-01", "gate", (row(name, a="passed"),), whole=False)
+        record.write(tmp_path / name / "gate-1" / record.NAME, one, judge(*one.rows))
+        (tmp_path / name / "gate-latest").mkdir()
+        (tmp_path / name / "gate-latest" / record.NAME).write_bytes(
+            (tmp_path / name / "gate-1" / record.NAME).read_bytes()
+        )
+    assert sorted(one.rows[0].kernel for one in record.read_all([tmp_path])) == ["7.2", "7.3"]
+    with pytest.raises(SpecError, match="cannot be read"):
+        record.read_all([tmp_path / "none"])
+
+
 def test_a_job_that_left_no_record_is_no_pass() -> None:
     part = Matrix("2026-01-02", "gate a", (row(a="passed"),), whole=False)
     for parts in ([part], []):

@@ -57,8 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--merge",
         action="append",
-        metavar="FILE",
-        help=f"run nothing: give one verdict on the {record.NAME} of earlier gates (repeatable)",
+        metavar="PATH",
+        help=f"run nothing: give one verdict on an earlier {record.NAME}, or all below a folder (repeatable)",
     )
     parser.add_argument(
         "--minutes", type=_number, default=180, metavar="N", help="what one kernel's tests may take (default: 180)"
@@ -94,7 +94,7 @@ def _gate(options: argparse.Namespace, argv: Sequence[str], words: Sequence[str]
     known = baseline.Baseline()
     if options.baseline:
         known = baseline.of(record.read(paths.written(options.baseline, base)))
-    merged = [record.read(paths.written(file, base)) for file in options.merge] if options.merge else None
+    merged = record.read_all(paths.written(path, base) for path in options.merge) if options.merge else None
     return command.run(asked, known, merged)
 
 

@@ -49,6 +49,16 @@ def read(file: Path) -> Matrix:
         raise SpecError(f"{file} is no gate's record ({type(error).__name__}: {error})", remedy=remedy) from error
 
 
+def read_all(paths: Iterable[Path]) -> list[Matrix]:
+    """The matrices in these files and below these folders, each once. Raises what :func:`read` raises."""
+    found: dict[bytes, Path] = {}
+    for path in paths:
+        for file in sorted(path.rglob(NAME)) if path.is_dir() else [path]:
+            # An archive may hold the folder that gate-latest points to a second time.
+            found.setdefault(file.read_bytes() if file.exists() else b"", file)
+    return [read(file) for file in found.values()]
+
+
 def merge(matrices: Sequence[Matrix], kernels: Sequence[str], *, whole: bool) -> Matrix:
     """One matrix of several, as CI makes them in jobs of their own; a kernel of ``kernels`` that none has is unjudged.
 

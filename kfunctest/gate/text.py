@@ -121,7 +121,7 @@ def of_kernel(row: Row) -> str:
     if row.run:
         judged = next((kernel for kernel in row.run.kernels if kernel.id == row.kernel), None)
         parts += [f"{judged.release}, contract {judged.contract}"] if judged else []
-        parts += [row.run.accelerator]
+        parts += [row.run.accelerator.partition(" ")[0]]
     if found := counts(row.results):
         parts.append(", ".join(f"{count} {_WORDS.get(outcome, outcome)}" for outcome, count in found.items()))
     if row.problem:
