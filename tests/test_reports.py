@@ -101,6 +101,10 @@ def test_ktap_has_as_many_results_as_it_plans_and_nothing_forged(run: Run) -> No
     for depth in range(3):
         plans = re.findall(rf"^ {{{2 * depth}}}1\.\.(\d+)$", text, re.MULTILINE)
         assert sum(map(int, plans)) == len(results_at(text, depth))
+    names = [{line.partition(" # ")[0].split(" ", 2 + line.startswith("not"))[-1] for line in results_at(text, depth)}
+             for depth in range(3)]  # fmt: skip
+    assert not names[0] & names[1]
+    assert not names[1] & names[2], "kunit.py takes a result of its group's name for the group's"
     assert "forged" not in "".join(results_at(text, 0) + results_at(text, 1) + results_at(text, 2))
     assert not re.search(r"List of all partitions:|not syncing: VFS:|reboot: System halted|^ *# Subtest: f", text)
     grammar = r" *(?:KTAP version 1|1\.\.\d+|#.*|(?:not )?ok \d+ .*)|"
@@ -174,7 +178,8 @@ def test_what_was_never_reached_passes_nowhere() -> None:
     assert len(bad) == 3
     assert "test_fails" in bad
     assert sum("not ok" in line for line in results_at(ktap.render(CUT), 2)) == 3
-    assert json.loads(bpf_ci.render(CUT))["failed"] == 3
+    report = json.loads(bpf_ci.render(CUT))
+    assert sum(len(test["subtests"]) for test in report["results"]) == 3
     statuses = [test["status"] for test in json.loads(kcidb.render(CUT))["tests"]]
     assert sorted(statuses) == ["ERROR", "FAIL", "MISS", "PASS"]
     assert any(SPLAT.line in row.message for row in cases.of_run(CUT))

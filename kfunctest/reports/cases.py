@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from kfunctest.reports.text import one_line, printable
 from kfunctest.results import Between, JudgedKernel, Outcome, Result, Run
 
-#: What the row of a run is called that ended for a reason of its own, and of one of which the end is not known.
-THE_RUN = "the run"
+#: What stands for a file in the rows that no test made, and the row of a run that ended for a reason of its own or of
+#: which the end is not known.
+OURS = "kfunctest"
+THE_RUN = f"{OURS}::the run"
 
 
 def of_run(run: Run, status: int | None = None) -> list[Result]:
@@ -78,7 +80,7 @@ def _between(found: Between) -> Result:
     )
     first = found.splats[0].line if found.splats else ""
     message = f"the kernel complained while no test ran, {where or 'without any test'}: {first}"
-    name = f"between tests: {where or 'no test'}"
+    name = f"{OURS}::between tests: {where or 'no test'}"
     return Result(name, found.kernel, Outcome.FAILED, message=message, splats=found.splats)
 
 
