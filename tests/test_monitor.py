@@ -43,7 +43,7 @@ class FakeQemu:
         self.said: list[str] = []
         self.does: dict[str, Callable[[dict[str, object]], object]] = {
             "query-status": lambda _: {"running": True, "status": "running"},
-            "human-monitor-command": lambda _: REGISTERS,
+            "human-monitor-command": lambda _: REGISTERS.replace("\n", "\r\n"),  # as QEMU ends its lines
         }
         threading.Thread(target=self._serve, daemon=True).start()
 

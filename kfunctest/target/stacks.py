@@ -62,7 +62,7 @@ def registers(monitor: Monitor) -> str:
     except NoAnswer:
         return ""
     lines = []
-    for number, at, flags in re.findall(r"CPU#(\d+)\n.*?\b[RE]IP=([0-9a-f]+) [RE]FL=([0-9a-f]+)", said, re.DOTALL):
+    for number, at, flags in re.findall(r"CPU#(\d+)\s.*?\b[RE]IP=([0-9a-f]+) [RE]FL=([0-9a-f]+)", said, re.DOTALL):
         interrupts = "on" if int(flags, 16) & 0x200 else "off"  # RFLAGS.IF
         lines.append(f"CPU {number} is at 0x{at}, interrupts {interrupts}")
     return "\n".join(lines)
