@@ -151,7 +151,9 @@ def test_folds_are_closed_when_something_is_raised(
         with pytest.raises(KeyError), ci.fold("7.2-slim"):
             raise KeyError
     said = capsys.readouterr().out
-    assert said.startswith("::group::7.2-slim\n::endgroup::\n")
+    token = said.partition("::stop-commands::")[2].partition("\n")[0]
+    assert said.startswith(f"::group::7.2-slim\n::stop-commands::{token}\n\n::{token}::\n::endgroup::\n")
+    assert len(token) == 32
     assert "section_start:" in said
     assert ":7_2_slim\r" in said.partition("section_end:")[2]
 

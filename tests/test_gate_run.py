@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
 from collections.abc import Sequence
@@ -90,6 +91,15 @@ def test_a_kernel_that_cannot_be_had_is_a_row_with_the_reason(tmp_path: Path, er
     assert (found.problem, fake.asked) == (str(error), [])
     assert judge(found).status == Status.UNJUDGED
     assert (tmp_path / "7.2" / EVIDENCE).exists() is bool(error.evidence)
+
+
+def test_a_disk_that_fills_is_a_row_with_the_reason(tmp_path: Path, complete: Kernel) -> None:
+    def full(*_: object) -> Ended:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    found = Gate(tmp_path, lambda name: complete, full).row(entry(), NEVER)
+    assert "No space left" in found.problem
+    assert judge(found).status == Status.UNJUDGED
 
 
 def test_only_what_ended_badly_and_counts_is_repeated(tmp_path: Path, complete: Kernel) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import sys
 import time
 from collections.abc import Iterator
@@ -25,11 +26,12 @@ ANNOTATIONS: Final = 10
 
 @contextmanager
 def fold(title: str) -> Iterator[None]:
-    """Fold what is written meanwhile, where the CI's log can."""
+    """Fold what is written meanwhile, where the CI's log can. GitHub obeys no line of it, whoever wrote it."""
     github, gitlab = os.environ.get("GITHUB_ACTIONS"), os.environ.get("GITLAB_CI")
     section = re.sub(r"\W", "_", title)
+    token = secrets.token_hex(16)
     if github:
-        _write(f"::group::{title}\n")
+        _write(f"::group::{title}\n::stop-commands::{token}\n")
     elif gitlab:
         _write(f"\x1b[0Ksection_start:{time.time():.0f}:{section}[collapsed=true]\r\x1b[0K{title}\n")
     else:
@@ -38,7 +40,7 @@ def fold(title: str) -> Iterator[None]:
         yield
     finally:
         if github:
-            _write("::endgroup::\n")
+            _write(f"\n::{token}::\n::endgroup::\n")
         elif gitlab:
             _write(f"\x1b[0Ksection_end:{time.time():.0f}:{section}\r\x1b[0K\n")
 

@@ -33,7 +33,13 @@ class Gate:
     repeat: int = 0
 
     def row(self, entry: Named, lists: Lists) -> Row:
-        """What came of this kernel. Never raises for what is wrong with it, or with what it is built from."""
+        """What came of this kernel. Never raises for what is wrong with it, what it is built from, or a full disk."""
+        try:
+            return self._row(entry, lists)
+        except OSError as error:
+            return Row(entry.name, problem=str(error), folder=entry.name)
+
+    def _row(self, entry: Named, lists: Lists) -> Row:
         own = self.folder / entry.name
         own.mkdir(parents=True)
         try:
@@ -70,9 +76,9 @@ class Gate:
 def _without_kfuncs(entry: Named, kernel: Kernel) -> Row:
     """A kernel that lacks all kfuncs, or should: what the suite would say of it is known without a boot."""
     if entry.kfuncs:
-        return Row(entry.name, bad=f"{kernel.release} has none of the memcg BPF kfuncs", folder=entry.name)
+        return Row(entry.name, bad="it has none of the memcg BPF kfuncs", folder=entry.name)
     if kernel.facts.kfuncs:
         has = ", ".join(sorted(kernel.facts.kfuncs))
-        bad = f"{kernel.release} has {has}, and kernels.toml says kfuncs = false"
+        bad = f"it has {has}, and kernels.toml says kfuncs = false"
         return Row(entry.name, bad=bad, folder=entry.name)
     return Row(entry.name, absent=True, folder=entry.name)
