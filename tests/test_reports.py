@@ -14,7 +14,7 @@ from junitparser import JUnitXml
 from kcidb_io.schema import LATEST
 
 from kfunctest.reports import bpf_ci, cases, junit, kcidb, ktap
-from kfunctest.reports.text import one_line, printable, tail
+from kfunctest.reports.text import MOST, one_line, printable, tail
 from kfunctest.results import Outcome, Run
 from tests.reportruns import COUNTS, CUT, GOOD, HOSTILE, KERNEL, OTHER, RUN, SPLAT
 
@@ -66,6 +66,14 @@ def test_junit_carries_hostile_text_whole() -> None:
     shown = found[KERNEL.id, "test_refused[a#b-<c>]"].find("system-out").text
     assert shown.count(printable(HOSTILE)) == 5
     assert "scripts/kfunc --kernel 7.2-slim" in found[KERNEL.id, "test_fails"].find("failure").text
+
+
+def test_a_flooded_console_does_not_flood_junit() -> None:
+    flooded = replace(RUN.results[1], log="x\n" * 5_000_000 + "the end")
+    text = junit.render(replace(RUN, results=(flooded,)))
+    assert "the end</system-out>" in text
+    assert "[the first 9800007 characters are in results.jsonl]" in text
+    assert len(text) < 2 * MOST
 
 
 def results_at(text: str, depth: int) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kfunctest.reports import github, html, write
-from kfunctest.reports.text import printable
+from kfunctest.reports.text import MOST, printable
 from kfunctest.results import Outcome, Run
 from tests.reportruns import CUT, GOOD, HOSTILE, KERNEL, RUN, SPLAT, result
 
@@ -111,7 +111,7 @@ def test_the_page_s_verdict(run: Run, verdict: str) -> None:
 def test_a_flooded_console_is_cut_from_its_beginning_and_that_is_said() -> None:
     flooded = replace(RUN.results[1], log="x\n" * 5_000_000 + "the end")
     page = html.render(replace(RUN, results=(flooded,)))
-    assert len(page) < 2 * html.MOST
+    assert len(page) < 2 * MOST
     assert "the end</pre>" in page
     assert "[the first 9800007 characters are in results.jsonl]" in page
 

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from kfunctest.reports import cases
-from kfunctest.reports.text import printable
+from kfunctest.reports.text import bounded, printable
 from kfunctest.results import Outcome, Result, Run
 
 
@@ -60,7 +60,7 @@ def _test(number: int, name: str, tests: Sequence[Result]) -> dict[str, Any]:
         {
             "name": printable(row.test.partition("::")[2] or row.test),
             "number": place,
-            "message": printable("\n".join(filter(None, (cases.headline(row), row.details, row.reproduce)))),
+            "message": bounded("\n".join(filter(None, (cases.headline(row), row.details, row.reproduce)))),
             "failed": True,
         }
         for place, row in enumerate(tests, 1)

@@ -10,7 +10,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from junitparser.junitparser import FinalResult
 
 from kfunctest.reports import cases
-from kfunctest.reports.text import one_line, printable
+from kfunctest.reports.text import bounded, one_line, printable
 from kfunctest.results import JudgedKernel, Outcome, Result, Run
 
 _KINDS: dict[Outcome, type[FinalResult]] = {
@@ -54,10 +54,10 @@ def _case(row: Result, kernel: JudgedKernel, *, several: bool) -> TestCase:
     )
     if kind := _KINDS.get(row.outcome):
         verdict = kind(one_line(row.message), str(row.outcome))
-        verdict.text = printable("\n".join(filter(None, (row.details or row.message, row.reproduce))))
+        verdict.text = bounded("\n".join(filter(None, (row.details or row.message, row.reproduce))))
         case.result = [verdict]
     splats = "".join(f"--- {splat.kind}: {splat.line} ---\n{splat.text}\n" for splat in row.splats)
     verifier = f"--- verifier ---\n{row.verifier}\n" if row.verifier else ""
     if row.outcome not in (Outcome.PASSED, Outcome.SKIPPED) and (shown := splats + verifier + row.log):
-        case.system_out = printable(shown)
+        case.system_out = bounded(shown)
     return case

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import re
 
+#: How much of one text is in a report, from its end; the whole is in results.jsonl beside it.
+MOST = 200_000
 #: C0 controls are shown as the pictures that Unicode has for them (U+2400 and up).
 _PICTURES = {code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0x0A)} | {0x7F: 0x2421}
 #: What XML 1.0 (2.2, Char) or UTF-8 cannot carry, and C1 controls, which a terminal obeys.
@@ -28,6 +30,13 @@ def tail(text: str, most: int) -> str:
         return text
     cut = text[-most:]
     return cut.partition("\n")[2] or cut
+
+
+def bounded(text: str) -> str:
+    """The text, printable, or its last MOST characters and how many were left out."""
+    left_out = len(text) - MOST
+    note = f"[the first {left_out} characters are in results.jsonl]\n" if left_out > 0 else ""
+    return note + printable(tail(text, MOST))
 
 
 def _escaped(found: re.Match[str]) -> str:
