@@ -174,7 +174,7 @@ def test_kcidb_statuses() -> None:
 
 def test_kcidb_keeps_the_end_of_a_long_log() -> None:
     long = replace(RUN.results[1], log="x" * 50000 + "\nthe end")
-    report = json.loads(kcidb.render(replace(RUN, results=(long,))))
+    report = json.loads(kcidb.render(replace(RUN, results=(long,), planned=())))
     excerpt = report["tests"][0]["log_excerpt"]
     assert len(excerpt) <= kcidb.EXCERPT
     assert excerpt.endswith("the end")
@@ -198,6 +198,12 @@ def test_a_run_without_any_result_is_no_pass() -> None:
     assert JUnitXml.fromstring(junit.render(NO_KERNEL).encode()).errors == 1
     assert results_at(ktap.render(NO_KERNEL), 2) == ["not ok 1 the run # ERROR infra: no network"]
     assert json.loads(bpf_ci.render(NO_KERNEL))["failed"] == 1
+
+
+def test_reports_of_several_workers_have_the_order_of_one() -> None:
+    shuffled = replace(RUN, results=RUN.results[::-1])
+    for render in (junit.render, ktap.render, bpf_ci.render, kcidb.render):
+        assert render(shuffled) == render(RUN)
 
 
 def test_a_good_run_is_good_everywhere() -> None:

@@ -35,7 +35,7 @@ def render(run: Run) -> str:
         "results": [_test(number, name, tests) for number, (name, tests) in enumerate(files, 1) if failed[number - 1]],
         "kfunctest": {
             **dict(cases.facts(run)),
-            "counts": run.counts,
+            "counts": dict(sorted(run.counts.items())),
             "kernels": [_kernel(cases.facts_of(kernel)) for kernel, _ in cases.by_kernel(run)],
         },
     }

@@ -14,16 +14,17 @@ OURS = "kfunctest"
 THE_RUN = f"{OURS}::the run"
 
 
-def of_run(run: Run, status: int | None = None) -> list[Result]:
-    """Every row of a report: results, splats between tests, tests that were never reached, the run's own early end.
-
-    ``status`` is that of a run whose end is not yet written.
+def of_run(run: Run) -> list[Result]:
+    """Every row of a report: results in the order planned, whichever worker was first, tests that were never reached,
+    splats between tests, the run's own early end.
     """
-    ended = run.status if status is None else status
-    rows = [*run.results, *map(_between, run.between), *_unreached(run)]
-    if run.stopped or ended is None:
+    place = {pair: number for number, pair in enumerate(run.planned)}
+    tests = [*run.results, *_unreached(run)]
+    tests.sort(key=lambda row: place.get((row.test, row.kernel), len(place)))
+    rows = [*tests, *map(_between, run.between)]
+    if run.stopped or run.status is None:
         first = run.kernels[0].id if run.kernels else ""
-        outcome = Outcome.FAILED if ended == 1 else Outcome.INFRA
+        outcome = Outcome.FAILED if run.status == 1 else Outcome.INFRA
         rows.append(Result(THE_RUN, first, outcome, message=run.stopped or "the run did not come to its end"))
     return rows
 
