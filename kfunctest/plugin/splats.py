@@ -67,7 +67,7 @@ class Splats:
             return vm
         if self._watch is None or self._watch.vm is not vm:
             self._watch = Watch(vm, ours=vm.accelerator.name != NATIVE)
-            booted = self._watch.look(f"begin {test}", rearm=True)
+            booted = self._watch.look(f"begin {test}")
             self._tell(booted, self._after[0] if self._after[1] == kernel else "", test, kernel)
             if booted.died:
                 raise booted.died
@@ -165,7 +165,7 @@ class Splats:
         """Look at what the phase of this test logged. Raises VmDied or VmHung where that is when the VM was lost."""
         if self._item is not item or self._watch is None or isinstance(error, KeyboardInterrupt | Exit):
             return
-        self._found = self._watch.look(f"{word} {self._names(item)[0]}", rearm=word == "end")
+        self._found = self._watch.look(f"{word} {self._names(item)[0]}")
         if self._found.died:
             raise self._found.died
 
@@ -175,7 +175,7 @@ class Splats:
         watch, self._watch = self._watch, None
         if watch is None or watch.vm is not session.running:
             return
-        found = watch.look(f"begin {before}" if before else "the run ends", rearm=True)
+        found = watch.look(f"begin {before}" if before else "the run ends")
         if found.died:
             session.newly_lost()  # no test lost it
             if not isinstance(found.died, VmLost):

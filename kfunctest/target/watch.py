@@ -48,10 +48,10 @@ class Watch:
         if not ours:
             self._taint = self._log.look(f"{MARK}begins to watch", rearm=True).taint or 0
 
-    def look(self, word: str, *, rearm: bool = False) -> Found:
+    def look(self, word: str) -> Found:
         """What the kernel logged since the last look. ``word`` says where we are; the log and the console show it.
 
-        Decides whether the VM is spent. With ``rearm`` warnings that speak once a boot may speak again.
+        Decides whether the VM is spent. Warnings that speak once a boot may speak again afterwards.
         """
         died = None
         if self._over:
@@ -60,7 +60,7 @@ class Watch:
             self._looks += 1
             mark = clean(f"{MARK}{self._looks} {word}")
             try:
-                return self._live(mark, rearm)
+                return self._live(mark)
             except VmDied as error:
                 died = error
             except GuestError as error:
@@ -69,9 +69,9 @@ class Watch:
         self._over = True
         return replace(self._from_console(None), died=died)
 
-    def _live(self, mark: str, rearm: bool) -> Found:
+    def _live(self, mark: str) -> Found:
         at = self.vm.console.size()
-        seen = self._log.look(mark, rearm=rearm)
+        seen = self._log.look(mark, rearm=True)
         # The console keeps what the kernel's buffer did not, unless it could not keep up either.
         found = self._from_console(mark, seen) if seen.lost and self._reaches_console(mark) else self._judged(seen)
         self._last, self._at = mark, at
