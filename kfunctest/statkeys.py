@@ -106,6 +106,9 @@ MEMORY_EVENTS: Final = {
     "sock_throttled": "MEMCG_SOCK_THROTTLED",
 }
 
+#: Keys of memory.swap.events, read through bpf_mem_cgroup_memory_events() too.
+SWAP_EVENTS: Final = {"high": "MEMCG_SWAP_HIGH", "max": "MEMCG_SWAP_MAX", "fail": "MEMCG_SWAP_FAIL"}
+
 #: What memory.reclaim counts as scanned and as stolen: in newer kernels as a kind of its own, in 6.12 as direct reclaim
 #: (reclaimer_offset(), mm/vmscan.c).
 PROACTIVE: Final = (("PGSCAN_PROACTIVE", "PGSTEAL_PROACTIVE"), ("PGSCAN_DIRECT", "PGSTEAL_DIRECT"))

@@ -24,6 +24,7 @@ FLOORS = {
     "annotations": 2,
     "measure": 2,
     "statkeys": 2,
+    "statitems": 3,
     "results": 2,
     "reports": 3,
     "kernels": 3,

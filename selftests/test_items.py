@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which items page_state, vm_events and memory_events know: every enumerator of the kernel's enums, by its name.
+
+And the numbers around each bound.
+
+A kernel that tracks one more says so by a failure here: kfunctest/statitems.py then has to learn it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from conftest import Items
+from kfunctest.contract import MEMORY_EVENTS, Contract
+from kfunctest.kernels.model import Kernel
+from kfunctest.measure import sandwich
+from kfunctest.plugin.applicable import needs
+from kfunctest.statitems import BOUNDS, Tracked, tracked
+from kfunctest.statkeys import SUMS
+from kfunctest.target.bpf import Bpf
+from kfunctest.target.kernel_log import logged
+from kfunctest.target.kfuncs import INT_MAX, INT_MIN, ULONG_MAX, Call, Kfuncs
+from kfunctest.target.memcg import Memcg, MiB
+from kfunctest.target.vm import Vm
+
+#: What the kernel warns with when it looks up an item that memcg has no place for.
+WARNING = "missing stat item"
+#: How far on each side of a bound every number is tried.
+NEAR = 40
+
+
+def option(kernel: Kernel) -> Callable[[str], bool]:
+    """Whether the kernel has an option."""
+    return lambda name: kernel.option(name) == "y"
+
+
+def enumerators(items: Items, *enums: str) -> dict[str, int]:
+    """The members of the enums, without what only bounds them."""
+    return {name: value for enum in enums for name, value in items.enum(enum).items() if name not in BOUNDS}
+
+
+@pytest.fixture
+def known(kernel: Kernel, items: Items) -> Tracked:
+    """What a kernel with these enums and options tracks."""
+    states = enumerators(items, "node_stat_item", "memcg_stat_item")
+    return tracked(states, enumerators(items, "vm_event_item"), option(kernel))
+
+
+def around(*bounds: int) -> list[int]:
+    """The 32-bit numbers around each bound and around the powers of two, where a narrow type would wrap, in order."""
+    powers = [sign << shift for sign in (-1, 1) for shift in range(6, 32)]
+    near = {at + step for at in (0, *bounds) for step in range(-NEAR, NEAR + 1)}
+    near |= {at + step for at in powers for step in range(-2, 3)}
+    return sorted(index for index in near if INT_MIN <= index <= INT_MAX)
+
+
+def values(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, operation: str, indices: Iterable[int]) -> dict[int, int]:
+    """The value of each index, all called for in one run; the kernel must not warn of any of them."""
+    asked = list(indices)
+    seen, log = logged(vm, lambda: kfuncs.batch(memcg, [Call(operation, index) for index in asked]))
+    assert WARNING not in log, f"{operation} of {memcg.path}: expected no warning, the kernel logged:\n{log}"
+    return dict(zip(asked, seen, strict=True))
+
+
+def judge_names(
+    contract: Contract, read: Callable[[Iterable[int]], dict[int, int]], members: dict[str, int], names: frozenset[str]
+) -> None:
+    """A member is tracked if it is one of ``names``, or their alias. As merged, any other gives -1.
+
+    As posted, any other gives 0 and a warning, which a test beside this one looks at; none of ``names`` may warn.
+    """
+    indices = {members[name] for name in names}
+    asked = members if contract.untracked_is_minus_one else {name: members[name] for name in names}
+    found = read(asked.values())
+    seen = {name for name, index in asked.items() if found[index] != ULONG_MAX}
+    expected = {name for name, index in asked.items() if index in indices}
+    assert seen == expected, (
+        f"items that have a value though memcg should not track them: {sorted(seen - expected)}; "
+        f"items that give -1 though it should: {sorted(expected - seen)}"
+    )
+
+
+@pytest.mark.kfunc(name="page_state")
+def test_memory_stat_has_a_key_for_every_item_and_no_other(kernel: Kernel, memcg: Memcg, known: Tracked) -> None:
+    """The ground that every comparison with memory.stat stands on: a key that goes missing would not be compared."""
+    seen, expected = memcg.stat().keys() - {"hugetlb"}, known.keys(option(kernel))
+    assert seen == expected, (
+        f"memory.stat of {memcg.path}: keys that kfunctest/statitems.py does not know: {sorted(seen - expected)}; keys "
+        f"that are missing: {sorted(expected - seen)} (sums: {sorted(SUMS)})"
+    )
+
+
+@pytest.mark.kfunc(name="page_state")
+def test_page_state_has_a_value_for_what_memcg_tracks_by_name(
+    vm: Vm, contract: Contract, memcg: Memcg, kfuncs: Kfuncs, items: Items, known: Tracked
+) -> None:
+    members = enumerators(items, "node_stat_item", "memcg_stat_item")
+    judge_names(contract, lambda asked: values(vm, memcg, kfuncs, "PAGE_STATE", asked), members, known.states)
+
+
+@pytest.mark.kfunc(name="vm_events")
+def test_vm_events_have_a_value_for_what_memcg_tracks_by_name(
+    vm: Vm, contract: Contract, memcg: Memcg, kfuncs: Kfuncs, items: Items, known: Tracked
+) -> None:
+    members = enumerators(items, "vm_event_item")
+    judge_names(contract, lambda asked: values(vm, memcg, kfuncs, "VM_EVENTS", asked), members, known.events)
+
+
+@pytest.mark.destructive("reads out of bounds on a kernel that does not check")
+@pytest.mark.kfunc(name="page_state")
+def test_page_state_of_any_number_is_minus_one_or_an_item(
+    vm: Vm, contract: Contract, memcg: Memcg, kfuncs: Kfuncs, items: Items, known: Tracked
+) -> None:
+    """Numbers around every bound, and where a narrower type would wrap. The empty memcg has 0 of each item."""
+    indices = {items.call(name).index for name in known.states}
+    asked = around(items.NR_VM_NODE_STAT_ITEMS, items.MEMCG_NR_STAT)
+    if not contract.untracked_is_minus_one:
+        asked = [index for index in asked if index in indices or not 0 <= index < items.MEMCG_NR_STAT]
+    seen = values(vm, memcg, kfuncs, "PAGE_STATE", asked)
+    wrong = {index: value for index, value in seen.items() if value != (0 if index in indices else ULONG_MAX)}
+    assert not wrong, f"page_state of {memcg.path} by number: expected 0 for an item, else {ULONG_MAX}; seen {wrong}"
+
+
+@pytest.mark.destructive("reads out of bounds on a kernel that does not check")
+@pytest.mark.kfunc(name="vm_events")
+def test_vm_events_of_any_number_are_minus_one_or_an_event(
+    vm: Vm, contract: Contract, memcg: Memcg, kfuncs: Kfuncs, items: Items, known: Tracked
+) -> None:
+    """Likewise; by a contract that checks no range only the events themselves can be asked for."""
+    indices = {items.enum("vm_event_item")[name] for name in known.events}
+    asked = around(items.NR_VM_EVENT_ITEMS) if contract.vm_events_checked else sorted(indices)
+    seen = values(vm, memcg, kfuncs, "VM_EVENTS", asked)
+    wrong = {index: value for index, value in seen.items() if value != (0 if index in indices else ULONG_MAX)}
+    assert not wrong, f"vm_events of {memcg.path} by number: expected 0 for an event, else {ULONG_MAX}; seen {wrong}"
+
+
+@pytest.mark.destructive("reads out of bounds on a kernel that does not check")
+@pytest.mark.kfunc(name="memory_events")
+def test_memory_events_of_any_number_are_minus_one_or_an_event(
+    vm: Vm, contract: Contract, memcg: Memcg, kfuncs: Kfuncs, items: Items
+) -> None:
+    """Every number from 0 to the bound is an event, and no other: there is nothing that memcg does not track."""
+    needs(MEMORY_EVENTS in contract.kfuncs, f"contract {contract.name} has no {MEMORY_EVENTS}")
+    bound = items.MEMCG_NR_MEMORY_EVENTS
+    seen = values(vm, memcg, kfuncs, "MEMORY_EVENTS", around(bound))
+    wrong = {index: value for index, value in seen.items() if value != (0 if 0 <= index < bound else ULONG_MAX)}
+    assert not wrong, f"memory_events of {memcg.path} by number: expected 0 below {bound}, else -1; seen {wrong}"
+
+
+@pytest.mark.kfunc(name="page_state")
+def test_of_a_64_bit_index_the_low_half_counts(
+    contract: Contract, memcg: Memcg, kfuncs: Kfuncs, items: Items, bpf: Bpf
+) -> None:
+    """An int takes the low half of a register. A program may leave what it likes in the other: no other item, no -1."""
+    memcg.charge_anon(MiB)
+    program = bpf.open("wide_index.bpf.c").load("call_wide")
+    calls = {"NR_ANON_MAPPED": items.call("NR_ANON_MAPPED"), "NR_ISOLATED_ANON": items.call("NR_ISOLATED_ANON")}
+    if not contract.untracked_is_minus_one:
+        del calls["NR_ISOLATED_ANON"]
+    for name, call in calls.items():
+        expected = kfuncs.batch(memcg, [Call("FLUSH_STATS"), call])[1]
+        for high in (1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF):
+            index = high << 32 | call.index
+            seen = program.run("call_wide", "wide_args", cgroup_id=memcg.id, index=index)["value"]
+            value = sandwich(lambda c=call: kfuncs.batch(memcg, [c])[0], lambda seen=seen: seen)  # type: ignore[misc]
+            assert seen == expected or value, f"{name} of {memcg.path} by index {index:#x}: {value}, first {expected}"
