@@ -15,7 +15,7 @@ from kfunctest.contract import Contract
 from kfunctest.kernels.model import Kernel
 from kfunctest.plugin import SESSION
 from kfunctest.plugin.applicable import needs
-from kfunctest.plugin.verdicts import source_of
+from kfunctest.plugin.verdicts import Verdicts, source_of
 from kfunctest.target.bpf import Bpf, Verdict
 from kfunctest.target.kfuncs import Call, Kfuncs
 from kfunctest.target.memcg import Memcg
@@ -99,6 +99,13 @@ def verdict(request: pytest.FixtureRequest, kernel: Kernel, vm: Vm, program: str
     found = request.config.stash[SESSION].verdicts(vm).verdict(source_of(request.node), program)
     needs(not found.lacks_target, found.log)
     return found
+
+
+@pytest.fixture
+def verdicts(request: pytest.FixtureRequest, vm: Vm) -> Verdicts:
+    """What the verifier of the running kernel says: its ``generation``, and which type of program may call what."""
+    asked: Verdicts = request.config.stash[SESSION].verdicts(vm)
+    return asked
 
 
 @pytest.fixture

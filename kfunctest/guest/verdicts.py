@@ -38,7 +38,19 @@ _PACKET_SIZE = 64
 #: Stands for the log of a program that was not loaded, since what it attaches to by BTF is not in this kernel.
 NO_TARGET = "this kernel lacks the attach target"
 
+#: Sections that libbpf 1.1 does not know, with the numbers of BPF_PROG_TYPE_* and of the attach type (linux/bpf.h).
+_NEWER_SECTIONS = {
+    "tcx/ingress": (3, 46),
+    "netkit/primary": (3, 54),
+    "netfilter": (32, 45),
+    "struct_ops.s/test_sleepable": (27, 0),
+    "tracepoint.s/syscalls/sys_enter_getpid": (5, 0),
+    "raw_tp.s/sys_enter": (17, 0),
+    "tp_btf.s/sys_enter": (26, 23),
+}
+
 Verdict = tuple[int, str, int]
+Code = tuple[bytes, int]
 
 
 def judge(path: str, programs: Sequence[Sequence[Any]]) -> dict[str, Verdict]:
@@ -50,49 +62,58 @@ def judge(path: str, programs: Sequence[Sequence[Any]]) -> dict[str, Verdict]:
     Raises KeyError for a name that is not in the object, BpfError when the object cannot be relocated, a map cannot be
     made, or a run fails; nothing stays loaded.
     """
-    lib = library()
-    _keep_one_handler(lib)
     wanted = {str(name): (int(level), int(flags), bool(run)) for name, level, flags, run in programs}
-    court = _Court(lib, wanted, _license(path))
-    handlers: list[int] = []
+    court = Court(library(), path, wanted)
     try:
-        with Object(path) as plain:
-            handlers.extend(court.handle(plain.programs[name]) for name in wanted)
-        with Object(path) as obj:
-            for name, program in obj.programs.items():
-                program.autoload = name in wanted
-                if name in wanted:
-                    court.aim(program)
-            try:
-                obj.load()
-            except BpfError as error:
-                raise court.failure or error from None
+        court.sit()
         return court.verdicts()
     finally:
-        for handler in handlers:
-            lib.c.libbpf_unregister_prog_handler(handler)
         court.close()
 
 
-class _Court:
-    def __init__(self, lib: Library, wanted: dict[str, tuple[int, int, bool]], license_: bytes) -> None:
-        self._lib, self._wanted, self._license = lib, wanted, license_
+class Court:
+    """Judges programs of one object while libbpf loads it. ``wanted``: log level, flags and whether to run, by name."""
+
+    def __init__(self, lib: Library, path: str, wanted: dict[str, tuple[int, int, bool]]) -> None:
+        self._lib, self._path, self._wanted, self._license = lib, path, wanted, _license(path)
+        self._handlers: list[int] = []
         self._log, self._log_address = log_buffer(LOG_SIZE)
         self._callback = PREPARE_LOAD(self._judge)  # libbpf keeps the pointer
         self._found: dict[str, tuple[int, str]] = {}
         self._fds: dict[str, tuple[int, int]] = {}
         self.failure: BaseException | None = None
 
-    def handle(self, program: Program) -> int:
-        """Take over the section of this program, with the type that libbpf gives it."""
-        kind = self._lib.c.bpf_program__type(program.pointer)
-        attach = self._lib.c.bpf_program__expected_attach_type(program.pointer)
-        opts = HandlerOpts(sz=ctypes.sizeof(HandlerOpts), prog_prepare_load_fn=self._callback)
-        section = program.section.lstrip("?").encode()
-        handler = self._lib.c.libbpf_register_prog_handler(section, kind, attach, ctypes.byref(opts))
-        return self._lib.check(handler, f"take over the loading of {program.name}")
+    def sit(self) -> None:
+        """Judge all that is wanted. Raises what :func:`judge` does."""
+        _keep_one_handler(self._lib)
+        for section, (kind, attach) in _NEWER_SECTIONS.items():
+            self._handle(section, kind, attach)
+        with Object(self._path) as plain:
+            for name in self._wanted:
+                self._take_over(plain.programs[name])
+        with Object(self._path) as obj:
+            for name, program in obj.programs.items():
+                program.autoload = name in self._wanted
+                if name in self._wanted:
+                    self._aim(program)
+            try:
+                obj.load()
+            except BpfError as error:
+                raise self.failure or error from None
 
-    def aim(self, program: Program) -> None:
+    def _take_over(self, program: Program) -> None:
+        """Take over the section of this program, with the type that libbpf gives it."""
+        section = program.section.lstrip("?")
+        if section not in _NEWER_SECTIONS:
+            kind = self._lib.c.bpf_program__type(program.pointer)
+            self._handle(section, kind, self._lib.c.bpf_program__expected_attach_type(program.pointer))
+
+    def _handle(self, section: str, kind: int, attach: int) -> None:
+        opts = HandlerOpts(sz=ctypes.sizeof(HandlerOpts), prog_prepare_load_fn=self._callback)
+        handler = self._lib.c.libbpf_register_prog_handler(section.encode(), kind, attach, ctypes.byref(opts))
+        self._handlers.append(self._lib.check(handler, f"take over the loading of {section}"))
+
+    def _aim(self, program: Program) -> None:
         """Do by hand what libbpf's own handler would: set flags, and find the target of what attaches by BTF."""
         kind, slash, target = program.section.lstrip("?").partition("/")
         sleepable = _SLEEPABLE if kind == "syscall" or kind.endswith(".s") else 0
@@ -117,7 +138,10 @@ class _Court:
         return results
 
     def close(self) -> None:
-        """Unload every program."""
+        """Unload every program, and leave libbpf as it was."""
+        for handler in self._handlers:
+            self._lib.c.libbpf_unregister_prog_handler(handler)
+        self._handlers.clear()
         for fd, _kind in self._fds.values():
             os.close(fd)
         self._fds.clear()
@@ -132,7 +156,7 @@ class _Court:
             ctypes.memmove(ctypes.addressof(opts), prepared, ctypes.sizeof(opts))
             opts.sz = ctypes.sizeof(opts)
             opts.expected_attach_type = c.bpf_program__expected_attach_type(program)
-            self._found[name] = self._load(program, name, opts, level)
+            self.heard(program, name, opts, level)
             rest = prepared.contents
             rest.func_info_cnt = rest.line_info_cnt = rest.prog_flags = 0
             rest.attach_btf_id = rest.attach_btf_obj_fd = 0
@@ -142,27 +166,30 @@ class _Court:
             self.failure = error
             return -errno.ECANCELED
 
-    def _load(self, program: int, name: str, opts: ProgLoadOpts, level: int) -> tuple[int, str]:
+    def heard(self, program: int, name: str, opts: ProgLoadOpts, level: int) -> None:
+        """Ask the kernel about one program, and note what it says."""
+        fd, self._found[name] = self.load(program, self.code(program), opts, level)
+        if fd >= 0:
+            self._fds[name] = fd, self._lib.c.bpf_program__type(program)
+
+    def code(self, program: int) -> Code:
+        """A copy of the program's instructions, and how many they are."""
+        count = self._lib.c.bpf_program__insn_cnt(program)
+        return ctypes.string_at(self._lib.c.bpf_program__insns(program), 8 * count), count
+
+    def load(self, program: int, code: Code, opts: ProgLoadOpts, level: int = 0) -> tuple[int, tuple[int, str]]:
+        """Load ``code`` as what ``program`` is. Returns its descriptor, or a negative number, and errno and log."""
         c = self._lib.c
-        kind = c.bpf_program__type(program)
+        kind, name = c.bpf_program__type(program), c.bpf_program__name(program)
         self._log[0] = 0
         fd = -1
         for log_level in (level, level or 1):
             opts.log_level = log_level
             opts.log_buf, opts.log_size = (self._log_address, LOG_SIZE) if log_level else (0, 0)
-            fd = c.bpf_prog_load(
-                kind,
-                name.encode(),
-                self._license,
-                c.bpf_program__insns(program),
-                c.bpf_program__insn_cnt(program),
-                opts,
-            )
+            fd = c.bpf_prog_load(kind, name, self._license, *code, opts)
             if fd >= 0 or log_level:
                 break
-        if fd >= 0:
-            self._fds[name] = fd, kind
-        return max(-fd, 0) if fd < 0 else 0, log_text(self._log)
+        return fd, (max(-fd, 0), log_text(self._log))
 
 
 def _keep_one_handler(lib: Library) -> None:

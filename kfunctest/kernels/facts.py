@@ -15,7 +15,7 @@ from kfunctest.kernels import config, image
 from kfunctest.kernels.model import ENUMS, Facts
 
 #: Part of the cache's key: raise it when what is read, or how it is written, changes.
-_FORMAT: Final = "facts-2"
+_FORMAT: Final = "facts-3"
 
 #: What the names of the kfunc family begin with, so that one that no contract knows is seen too.
 FAMILY: Final = ("bpf_get_root_mem_cgroup", "bpf_get_mem_cgroup", "bpf_put_mem_cgroup", "bpf_mem_cgroup_")

@@ -13,7 +13,7 @@ from kfunctest import cache
 Members = tuple[tuple[str, int], ...]
 
 #: The enums whose members tests take as indexes and bounds.
-ENUMS: Final = ("node_stat_item", "memcg_stat_item", "vm_event_item", "memcg_memory_event")
+ENUMS: Final = ("node_stat_item", "memcg_stat_item", "vm_event_item", "memcg_memory_event", "bpf_prog_type")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from kfunctest.target.vm import Vm
 
 #: The object and the program whose verdict tells the verifier's generation.
 PROBE_SOURCE, PROBE = "generation.bpf.c", "probe"
+#: The object whose callers are loaded as every type of program, and the caller that stands for all that never sleep.
+TYPES_SOURCE, TOGETHER = "program_types.bpf.c", "call_everything_but_flush"
 
 
 class Verdicts:
@@ -25,6 +27,7 @@ class Verdicts:
         self._compiled = compiled
         self._found: dict[str, dict[str, Verdict]] = {}
         self._programs: dict[str, dict[str, Annotated]] = {}
+        self._may_call: dict[str, dict[str, Verdict]] | None = None
 
     @cached_property
     def generation(self) -> str:
@@ -48,6 +51,22 @@ class Verdicts:
             with Bpf(self._machine, self._compiled) as loader:
                 self._found[source] = loader.verdicts(source, asked)
         return self._found[source][program]
+
+    def may_call(self, kfuncs: Sequence[str], places: Sequence[str]) -> dict[str, dict[str, Verdict]]:
+        """What the verifier says of a call of each kfunc (the last one may sleep) by each type of program.
+
+        A type that the kernel does not load at all has a verdict on itself, and on no kfunc.
+        """
+        if self._may_call is None:
+            callers = {f"call_{name}": name for name in kfuncs}
+            with Bpf(self._machine, self._compiled) as loader:
+                names = [f"at_{place}" for place in places]
+                said = loader.callers_at(TYPES_SOURCE, names, list(callers), TOGETHER)
+            self._may_call = {
+                place.removeprefix("at_"): {callers.get(name, "itself"): verdict for name, verdict in found.items()}
+                for place, found in said.items()
+            }
+        return self._may_call
 
     def _annotated(self, source: str) -> dict[str, Annotated]:
         if source not in self._programs:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from kfunctest.guest import bpf, verdicts
+from kfunctest.guest import bpf, places, verdicts
 from kfunctest.target.memcg import Memcg
 from kfunctest.target.protocol import Target
 
@@ -120,6 +120,17 @@ class Bpf:
         path = self._target.file(self._compiled(source))
         found = self._target.call_within(LOAD_SECONDS, verdicts.judge, path, batch)
         return {program: Verdict(*verdict) for program, verdict in found.items()}
+
+    def callers_at(
+        self, source: str, names: Sequence[str], callers: Sequence[str], together: str
+    ) -> dict[str, dict[str, Verdict]]:
+        """What the verifier says of programs loaded as others are, as :func:`kfunctest.guest.places.judge` says."""
+        path = self._target.file(self._compiled(source))
+        found = self._target.call_within(LOAD_SECONDS, places.judge, path, list(names), list(callers), together)
+        return {
+            place: {caller: Verdict(*said, retval=0) for caller, said in callers.items()}
+            for place, callers in found.items()
+        }
 
     def __enter__(self) -> Bpf:
         return self

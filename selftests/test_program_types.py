@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which type of program may call which kfunc: docs/program-types.md, held row by row.
+
+The kfuncs are registered for every type, so a monitor may read a memcg wherever it runs: in an interrupt, on the path
+of a packet, in a security hook. Only flushing waits, and is refused where that is forbidden, by name.
+"""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from kfunctest.annotations import GENERATIONS
+from kfunctest.contract import FLUSH_STATS, Contract
+from kfunctest.kernels.model import Kernel
+from kfunctest.plugin.applicable import needs
+from kfunctest.plugin.verdicts import Verdicts
+from kfunctest.target.bpf import Verdict
+from selftests.typetable import WORDS, Row, read, written
+
+pytestmark = pytest.mark.kfunc(name="verifier")
+
+TABLE = read()
+#: No types, apart from the extension, which is judged as what it replaces a part of.
+NOT_IN_THE_TABLE = ("UNSPEC", "EXT", "__MAX_BPF_PROG_TYPE")
+MUST_SLEEP = f"program must be sleepable to call sleepable kfunc {FLUSH_STATS}"
+
+
+def promised(contract: Contract) -> list[str]:
+    """The table's names of the kfuncs that the contract has."""
+    full = {name: ("bpf_mem_cgroup_" + name, f"bpf_{name}_mem_cgroup") for name in TABLE[0].may_call}
+    return [name for name, either in full.items() if contract.kfuncs & set(either)]
+
+
+@pytest.fixture
+def seen(verdicts: Verdicts, contract: Contract) -> dict[str, dict[str, Verdict]]:
+    """What the verifier says, by program and kfunc; all are asked for at once."""
+    return verdicts.may_call(promised(contract), [row.program for row in TABLE])
+
+
+@pytest.mark.parametrize("row", TABLE, ids=str)
+def test_program_type_may_call(
+    row: Row, seen: dict[str, dict[str, Verdict]], verdicts: Verdicts, contract: Contract, kernel: Kernel
+) -> None:
+    """Every cell of a row as the table says; a refusal is EACCES, and its reason is that the program may not sleep."""
+    needs(not row.needs or kernel.option(row.needs) is not None, f"this kernel lacks {row.needs}")
+    old = row.since and GENERATIONS.index(verdicts.generation) < GENERATIONS.index(row.since)
+    needs(not old, f"a verifier older than {row.since} loads no {row.section}")
+    said = seen[row.program]
+    assert "itself" not in said, f"{row.section} was to be loaded, without any call: {said['itself']}"
+    expected = {kfunc: WORDS[row.may_call[kfunc]] for kfunc in promised(contract)}
+    found = {kfunc: WORDS[verdict.accepted] for kfunc, verdict in said.items()}
+    logs = "\n".join(f"{kfunc}: {verdict.log}" for kfunc, verdict in said.items() if verdict.log)
+    assert found == expected, f"what {row.section} may call: expected {expected}, seen {found}\n{logs}"
+    for kfunc, verdict in said.items():
+        assert verdict.accepted or (verdict.errno == errno.EACCES and MUST_SLEEP in verdict.log), (
+            f"{row.section} that calls {kfunc}: expected EACCES and {MUST_SLEEP!r}, "
+            f"seen {errno.errorcode.get(verdict.errno, verdict.errno)} and {verdict.log!r}"
+        )
+
+
+def test_the_table_has_every_type_that_this_kernel_has(
+    seen: dict[str, dict[str, Verdict]], kernel: Kernel, consoles: Path
+) -> None:
+    """A type of a newer kernel is added to the table. What was seen is kept beside the consoles."""
+    words = {
+        program: {name: WORDS[verdict.accepted] for name, verdict in said.items() if name != "itself"}
+        for program, said in seen.items()
+    }
+    (consoles / f"program-types-{kernel.id}.md").write_text(written(words))
+    known = {*(row.type for row in TABLE), *NOT_IN_THE_TABLE}
+    types = {name.removeprefix("BPF_PROG_TYPE_") for name in kernel.facts.enum("bpf_prog_type")}
+    assert types <= known, f"types of program that docs/program-types.md does not know: {sorted(types - known)}"
