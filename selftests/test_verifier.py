@@ -26,10 +26,26 @@ def test_the_verifier_is_of_a_known_generation(verdict: Verdict, program: str, e
 @pytest.mark.bpf_programs("refused.bpf.c")
 def test_the_verifier_refuses(verdict: Verdict, program: str, expectation: Expectation) -> None:
     """Refused by the newest verifier; by older ones too, unless the annotations say that they accept it."""
+    assert_refused(verdict, program, expectation)
+
+
+def assert_refused(verdict: Verdict, program: str, expectation: Expectation) -> None:
+    """Refused as the annotations say, and the caller is told by an errno that it is the program's fault."""
     assert not (wrong := expectation.mismatch(verdict.accepted, verdict.log)), f"{program}: {wrong}"
     assert expectation.success or verdict.errno in (errno.EINVAL, errno.EACCES), (
         f"{program}: expected EINVAL or EACCES, seen {errno.errorcode.get(verdict.errno, verdict.errno)}"
     )
+
+
+@pytest.mark.bpf_programs("refused_contexts.bpf.c")
+def test_the_verifier_refuses_where_the_caller_may_not(verdict: Verdict, program: str, expectation: Expectation) -> None:
+    assert_refused(verdict, program, expectation)
+
+
+@pytest.mark.bpf_programs("refused_pointers.bpf.c")
+def test_the_verifier_refuses_by_the_flags(verdict: Verdict, program: str, expectation: Expectation) -> None:
+    """KF_ACQUIRE, KF_RET_NULL, KF_RELEASE, KF_RCU and that arguments are trusted, each in all that follows from it."""
+    assert_refused(verdict, program, expectation)
 
 
 @pytest.mark.bpf_programs("refused_license.bpf.c")
@@ -41,6 +57,16 @@ def test_the_verifier_refuses_a_license_other_than_gpl(
 
 @pytest.mark.bpf_programs("accepted.bpf.c")
 def test_the_verifier_accepts(verdict: Verdict, program: str, expectation: Expectation) -> None:
+    assert_accepted(verdict, program, expectation)
+
+
+@pytest.mark.bpf_programs("accepted_contexts.bpf.c")
+def test_the_verifier_accepts_where_the_caller_may(verdict: Verdict, program: str, expectation: Expectation) -> None:
+    assert_accepted(verdict, program, expectation)
+
+
+def assert_accepted(verdict: Verdict, program: str, expectation: Expectation) -> None:
+    """Accepted, and where the annotations want it, run with the right result."""
     assert not (wrong := expectation.mismatch(verdict.accepted, verdict.log)), f"{program}: {wrong}"
     if expectation.retval is not None:
         assert verdict.retval == expectation.retval, (
