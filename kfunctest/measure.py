@@ -21,6 +21,13 @@ FLUSH_BATCH_UPDATES = 64
 #: its parent, a new arena, a page table. Not the kernel's inexactness but our workload's: seen below 40.
 WORKER_PAGES = 64
 
+#: Folios that a CPU gathers before it puts them on an LRU list: PAGEVEC_SIZE, linux/folio_batch.h.
+FOLIO_BATCH = 31
+
+#: Bytes that an object of the slab is charged beyond its size: the pointer to its obj_cgroup, obj_full_size(),
+#: mm/memcontrol.c.
+SLAB_POINTER = 8
+
 #: Pages of a kernel stack on x86-64, without and with KASAN: THREAD_SIZE_ORDER, arch/x86/include/asm/page_64_types.h.
 STACK_PAGES = (4, 8)
 
@@ -73,6 +80,39 @@ def usage_slack(cpus: int, page_size: int) -> int:
 def flushed_slack(cpus: int, page_size: int) -> int:
     """Bytes by which the growth of an item, between two flushes, may differ from the bytes that a worker touched."""
     return (flush_lag(cpus) + WORKER_PAGES) * page_size
+
+
+def settled_slack(page_size: int) -> int:
+    """Bytes by which an item may differ from what a worker made, that nothing else in the memcg moves.
+
+    After Memcg.stir() a flush has brought up all that was done before, to the last update; what the worker itself
+    needed meanwhile remains.
+    """
+    return WORKER_PAGES * page_size
+
+
+def list_held_back(cpus: int, page_size: int) -> int:
+    """Bytes by which an LRU list's length may be behind: each CPU moves folios there in batches.
+
+    PAGEVEC_SIZE, linux/folio_batch.h (linux/pagevec.h); one batch for each kind of move: added, activated, ...
+    """
+    return 2 * FOLIO_BATCH * cpus * page_size
+
+
+def socket_bytes(sent: int, page_size: int) -> tuple[int, int]:
+    """Least and most bytes of socket memory for ``sent`` bytes that wait to be read: skbs have heads and slack.
+
+    A skb's truesize is at most twice its data here: tcp_sendmsg() fills fragments of 32 KiB.
+    """
+    return sent, 2 * sent + WORKER_PAGES * page_size
+
+
+def per_cpu_first_chunk(cpus: int) -> int:
+    """Bytes of per-CPU memory that may be had without a charge: the chunk made at boot, PERCPU_DYNAMIC_RESERVE.
+
+    linux/percpu.h: 28 KiB a CPU, or 20 in older kernels; rounded up to pages.
+    """
+    return cpus * (32 << 10)
 
 
 class Rounds:

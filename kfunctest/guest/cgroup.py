@@ -24,6 +24,18 @@ def create(path: str) -> int:
     return os.stat(f"{ROOT}/{path}").st_ino
 
 
+def create_many(path: str, count: int) -> None:
+    """Make the cgroups ``0``, ``1``, ... below ``path``."""
+    for number in range(count):
+        os.mkdir(f"{ROOT}/{path}/{number}")
+
+
+def remove_many(path: str, count: int) -> None:
+    """Remove what :func:`create_many` made."""
+    for number in range(count):
+        os.rmdir(f"{ROOT}/{path}/{number}")
+
+
 def identity(path: str) -> int:
     """The cgroup's id."""
     return os.stat(f"{ROOT}/{path}").st_ino
@@ -56,6 +68,18 @@ def read(path: str, file: str) -> str:
 def write(path: str, file: str, text: str) -> None:
     """Write ``text`` to a file of the cgroup in one go."""
     with open(f"{ROOT}/{path}/{file}", "w") as handle:
+        handle.write(text)
+
+
+def read_file(path: str) -> str:
+    """A file anywhere, whole, such as one of sysfs."""
+    with open(path) as handle:
+        return handle.read()
+
+
+def write_file(path: str, text: str) -> None:
+    """Write ``text`` to a file anywhere in one go."""
+    with open(path, "w") as handle:
         handle.write(text)
 
 

@@ -15,10 +15,11 @@ import marshal
 import os
 import sys
 
-from kfunctest.guest import workload
+from kfunctest.guest import workload, workload_kinds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
 ROOT = "/sys/fs/cgroup"
@@ -62,7 +63,7 @@ def spawn(cgroup: str) -> int:
 
 
 def work(pid: int, command: str, *args: object) -> int:
-    """Run ``command`` of ``kfunctest.guest.workload`` in the worker and return its number.
+    """Run ``command`` of ``workload.py`` or ``workload_kinds.py`` in the worker and return its number.
 
     Raises WorkerDied when the worker is killed meanwhile, WorkerError when the workload raises.
     """
@@ -149,9 +150,14 @@ def _run_worker(channel: _socket.socket, cgroup: str) -> NoReturn:
         except EOFError:
             os._exit(0)
         try:
-            answer = (getattr(workload, command)(*args), "")
+            answer = (_command(command)(*args), "")
         except Exception:
             import traceback
 
             answer = (0, traceback.format_exc()[-MESSAGE // 2 :])
         _send(channel, answer)
+
+
+def _command(name: str) -> Callable[..., int]:
+    command: Callable[..., int] = getattr(workload, name, None) or getattr(workload_kinds, name)
+    return command

@@ -164,6 +164,10 @@ class Memcg:
         """Write to a file of the cgroup, such as ``memory.max``."""
         self._target.call(cgroup.write, self.path, file, text)
 
+    def do(self, command: str, *args: object) -> int:
+        """Let the worker run any function of ``workload.py`` or ``workload_kinds.py``, and return its number."""
+        return self._work(command, *args)
+
     def _work(self, command: str, *args: object) -> int:
         self.start()
         return self._target.call_within(30, workers.work, self._worker, command, *args)

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Kinds of memory beyond the plain ones of ``workload.py``, for a worker; each function returns one number likewise."""
+
+from __future__ import annotations
+
+import _socket
+import mmap
+import os
+
+_PAGE = mmap.PAGESIZE
+#: What one page table maps, and a huge page is, on x86-64.
+_PMD = 2 << 20
+#: linux/mman.h, asm-generic/mman-common.h; Python has no names for these.
+_MAP_LOCKED, _MAP_NORESERVE = 0x2000, 0x4000
+_MADV_FREE, _MADV_PAGEOUT, _MADV_POPULATE_WRITE = 8, 21, 23
+_PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+#: SO_SNDBUFFORCE and SO_RCVBUFFORCE, asm-generic/socket.h: buffers beyond what sysctls allow.
+_SNDBUFFORCE, _RCVBUFFORCE = 32, 33
+
+_areas: list[mmap.mmap] = []
+_files: list[int] = []
+_sockets: list[_socket.socket] = []
+
+
+def charge_huge(count: int) -> int:
+    """Touch ``count`` huge pages of private memory and keep them. Returns their bytes, if the kernel had so many."""
+    area = mmap.mmap(-1, (count + 1) * _PMD, flags=_PRIVATE)
+    area.madvise(mmap.MADV_HUGEPAGE)
+    _areas.append(area)
+    # The first touch of each huge page; what the area's unaligned ends hold is touched nowhere.
+    start = -_address(area) % _PMD
+    for at in range(start, start + count * _PMD, _PMD):
+        area[at] = 1
+    return count * _PMD
+
+
+def charge_locked(size: int) -> int:
+    """Map ``size`` bytes of private memory locked, in small pages. Returns the bytes."""
+    area = mmap.mmap(-1, size, flags=_PRIVATE | _MAP_LOCKED)
+    _areas.append(area)
+    return size
+
+
+def charge_page_tables(count: int) -> int:
+    """Touch one page in each of ``count`` spans that a page table maps. Returns ``count``."""
+    area = mmap.mmap(-1, count * _PMD, flags=_PRIVATE | _MAP_NORESERVE)
+    area.madvise(mmap.MADV_NOHUGEPAGE)
+    _areas.append(area)
+    for at in range(0, len(area), _PMD):
+        area[at] = 1
+    return count
+
+
+def charge_written(size: int) -> int:
+    """Write something to each page of ``size`` bytes of private memory: none is a page of zeros. Returns the bytes."""
+    area = mmap.mmap(-1, size, flags=_PRIVATE)
+    area.madvise(mmap.MADV_NOHUGEPAGE)
+    _areas.append(area)
+    for at in range(0, size, _PAGE):
+        area[at] = 1
+    return size
+
+
+def charge_zeros(size: int) -> int:
+    """Have ``size`` bytes of private memory that were never written to: pages of zeros. Returns the bytes."""
+    area = mmap.mmap(-1, size, flags=_PRIVATE)
+    area.madvise(mmap.MADV_NOHUGEPAGE)
+    area.madvise(_MADV_POPULATE_WRITE)
+    _areas.append(area)
+    return size
+
+
+def read_areas() -> int:
+    """Read every page that the functions above kept. Returns the bytes."""
+    return sum(len(area) for area in _areas if [area[at] for at in range(0, len(area), _PAGE)])
+
+
+def page_out() -> int:
+    """Ask for what the functions above kept to be swapped out. Returns the bytes."""
+    for area in _areas:
+        area.madvise(_MADV_PAGEOUT)
+    return sum(map(len, _areas))
+
+
+def free_lazily() -> int:
+    """Tell the kernel that what the functions above kept may be dropped. Returns the bytes."""
+    for area in _areas:
+        area.madvise(_MADV_FREE)
+    return sum(map(len, _areas))
+
+
+def release_areas() -> int:
+    """Unmap what the functions above kept. Returns the bytes."""
+    size = 0
+    while _areas:
+        size += len(area := _areas.pop())
+        area.close()
+    return size
+
+
+def open_files(count: int) -> int:
+    """Open ``count`` files: each is an object of the slab that cannot be reclaimed. Returns ``count``."""
+    import resource
+
+    most = count + 1024
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    _files.extend(os.open("/dev/null", os.O_RDONLY) for _ in range(count))
+    return count
+
+
+def close_files() -> int:
+    """Close them again. Returns their number."""
+    count = len(_files)
+    while _files:
+        os.close(_files.pop())
+    return count
+
+
+def make_names(folder: str, count: int) -> int:
+    """Give one new file of a new ``folder`` on a tmpfs ``count`` names: each is a dentry. Returns ``count``."""
+    os.mkdir(folder)
+    os.close(os.open(f"{folder}/0", os.O_CREAT))
+    for number in range(1, count):
+        os.link(f"{folder}/0", f"{folder}/{number}")
+    return count
+
+
+def remove_names(folder: str, count: int) -> int:
+    """Remove them again. Returns ``count``."""
+    for number in range(count):
+        os.unlink(f"{folder}/{number}")
+    os.rmdir(folder)
+    return count
+
+
+def send_unread(size: int) -> int:
+    """Send ``size`` bytes over TCP to ourselves, where nobody reads them. Returns the bytes sent."""
+    listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    listener.setsockopt(_socket.SOL_SOCKET, _RCVBUFFORCE, 4 * size)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(1)
+    sender = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    sender.setsockopt(_socket.SOL_SOCKET, _SNDBUFFORCE, 4 * size)
+    sender.connect(listener.getsockname())
+    # What socket.accept() calls; the module itself is slow to import.
+    receiver = _socket.socket(fileno=listener._accept()[0])  # type: ignore[attr-defined]  # noqa: SLF001
+    _sockets.extend((listener, sender, receiver))
+    data, sent = b"\1" * (1 << 16), 0
+    while sent < size:
+        sent += sender.send(data)
+    return sent
+
+
+def close_sockets() -> int:
+    """Close them, and with them what was not read. Returns their number."""
+    count = len(_sockets)
+    while _sockets:
+        _sockets.pop().close()
+    return count
+
+
+def map_dirty(path: str, size: int) -> int:
+    """Map the first ``size`` bytes of a file for writing, and write to each page. Returns the bytes."""
+    with open(path, "r+b") as file:
+        area = mmap.mmap(file.fileno(), size)
+    _areas.append(area)
+    for at in range(0, size, _PAGE):
+        area[at] = 2
+    return size
+
+
+def sync() -> int:
+    """Write back all that is dirty anywhere. Returns 0."""
+    os.sync()
+    return 0
+
+
+def fault_in_anew(path: str, size: int) -> int:
+    """Drop a clean file from the page cache, and fault it in again page by page. Returns the major faults taken."""
+    import resource
+
+    with open(path, "rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        area = mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ)
+    area.madvise(mmap.MADV_RANDOM)
+    _areas.append(area)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+    for at in range(0, size, _PAGE):
+        area[at]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_majflt - before
+
+
+def remove_file(path: str) -> int:
+    """Remove a file, and with it its page cache. Returns 0."""
+    os.unlink(path)
+    return 0
+
+
+def _address(area: mmap.mmap) -> int:
+    # ctypes would tell, but takes half a second to load under TCG. What is madvised merges with no other mapping.
+    length = len(area)
+    with open("/proc/self/maps") as maps:
+        spans = [[int(end, 16) for end in line.split(" ", 1)[0].split("-")] for line in maps]
+    return max(start for start, end in spans if end - start == length)

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""bpf_mem_cgroup_page_state() of each kind of memory: up by what was made of it, and back down when that is gone.
+
+memory.stat would be wrong along with page_state, so the measure is what the worker did, or what the kernel says
+elsewhere of the size of one object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+
+from conftest import Items
+from kfunctest.guest import cgroup
+from kfunctest.kernels.model import Kernel
+from kfunctest.measure import (
+    SLAB_POINTER,
+    STACK_PAGES,
+    flushed_slack,
+    list_held_back,
+    per_cpu_first_chunk,
+    settled_slack,
+    slab_held_back,
+    socket_bytes,
+)
+from kfunctest.plugin.applicable import needs
+from kfunctest.statitems import tracked
+from kfunctest.target.bpf import Bpf
+from kfunctest.target.kfuncs import Call, Kfuncs
+from kfunctest.target.memcg import Memcg, MiB
+from kfunctest.target.vm import Vm
+from kfunctest.wait import wait_until
+
+pytestmark = [pytest.mark.kfunc(name="page_state"), pytest.mark.slow_boot]
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """One item of one memcg, in bytes, and what it was before anything was made."""
+
+    vm: Vm
+    memcg: Memcg
+    kfuncs: Kfuncs
+    name: str
+    call: Call
+    start: int = 0
+    #: Where a worker lives that makes flushes certain: the memcg itself, unless it has children.
+    busy: Memcg | None = None
+
+    def read(self) -> int:
+        """The item after a flush of all that was done before."""
+        (self.busy or self.memcg).stir(self.vm.cpus)
+        return self.kfuncs.flushed(self.memcg, self.call)[0]
+
+    def rose_by(self, least: int, most: int) -> None:
+        """Judge how much it has grown."""
+        grown = self.read() - self.start
+        assert least <= grown <= most, (
+            f"{self.name} of {self.memcg.path} grew by {grown} bytes, expected {least} to {most}"
+        )
+
+    def falls_back(self, slack: int) -> None:
+        """Judge that it comes back to where it was: some memory is freed a moment after the last use of it."""
+        wait_until(
+            lambda: self.read() - self.start,
+            until=lambda kept: abs(kept) <= slack,
+            seconds=5 * self.vm.accelerator.slowdown,
+            what=f"{self.name} of {self.memcg.path} to come back to {self.start} +- {slack} bytes",
+        )
+
+
+@pytest.fixture
+def gauge(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> Callable[[str], Gauge]:
+    """``gauge(name)``: the item of the memcg, from now on."""
+
+    def make(name: str) -> Gauge:
+        memcg.start()
+        found = Gauge(vm, memcg, kfuncs, name, items.call(name))
+        return replace(found, start=found.read())
+
+    return make
+
+
+def slab_size(vm: Vm, kernel: Kernel, cache: str) -> int:
+    """Bytes that an object of this cache takes, as the allocator says."""
+    needs(kernel.option("CONFIG_SLUB_DEBUG") == "y", "CONFIG_SLUB_DEBUG is not set")
+    return int(vm.call(cgroup.read_file, f"/sys/kernel/slab/{cache}/slab_size"))
+
+
+def test_kernel_stacks_go_when_their_processes_do(vm: Vm, memcg: Memcg, gauge: Callable[[str], Gauge]) -> None:
+    stacks = gauge("NR_KERNEL_STACK_KB")
+    memcg.fork_children(16)
+    grown = stacks.read() - stacks.start
+    assert grown in (size := [16 * pages * vm.page_size for pages in STACK_PAGES]), (
+        f"NR_KERNEL_STACK_KB of {memcg.path}: 16 processes, expected one of {size} bytes, seen {grown}"
+    )
+    memcg.kill()
+    memcg.start()
+    stacks.falls_back(0)
+
+
+def test_page_tables_come_and_go_with_what_they_map(vm: Vm, memcg: Memcg, gauge: Callable[[str], Gauge]) -> None:
+    tables = gauge("NR_PAGETABLE")
+    made = memcg.do("charge_page_tables", 600) * vm.page_size
+    slack = settled_slack(vm.page_size)
+    tables.rose_by(made - slack, made + slack)
+    memcg.do("release_areas")
+    tables.falls_back(slack)
+
+
+def test_huge_pages_are_counted_whole(vm: Vm, kernel: Kernel, memcg: Memcg, gauge: Callable[[str], Gauge]) -> None:
+    """In bytes as pages of any size are, and as part of all anonymous memory."""
+    needs(kernel.option("CONFIG_TRANSPARENT_HUGEPAGE") == "y", "CONFIG_TRANSPARENT_HUGEPAGE is not set")
+    huge, anonymous = gauge("NR_ANON_THPS"), gauge("NR_ANON_MAPPED")
+    made = memcg.do("charge_huge", 3)
+    huge.rose_by(made, made)
+    slack = flushed_slack(vm.cpus, vm.page_size)
+    anonymous.rose_by(made - slack, made + slack)
+    memcg.do("release_areas")
+    huge.falls_back(0)
+    anonymous.falls_back(slack)
+
+
+def test_locked_memory_is_unevictable(vm: Vm, memcg: Memcg, gauge: Callable[[str], Gauge]) -> None:
+    locked = gauge("NR_UNEVICTABLE")
+    made = memcg.do("charge_locked", 2 * MiB)
+    slack = list_held_back(vm.cpus, vm.page_size)
+    locked.rose_by(made - slack, made + slack)
+    memcg.do("release_areas")
+    locked.falls_back(slack)
+
+
+def test_open_files_are_slab_that_cannot_be_reclaimed(
+    vm: Vm, kernel: Kernel, memcg: Memcg, gauge: Callable[[str], Gauge]
+) -> None:
+    count = 3000
+    made = count * (slab_size(vm, kernel, "filp") + SLAB_POINTER)
+    slab, kernel_memory = gauge("NR_SLAB_UNRECLAIMABLE_B"), gauge("MEMCG_KMEM")
+    memcg.do("open_files", count)
+    slack = slab_held_back(vm.cpus) + settled_slack(vm.page_size)  # the table of descriptors grows, too
+    slab.rose_by(made - slack, made + slack)
+    kernel_memory.rose_by(made - slack, 2 * made + slack)
+    memcg.do("close_files")
+    slab.falls_back(slack)
+
+
+def test_names_of_files_are_slab_that_can_be_reclaimed(
+    vm: Vm, kernel: Kernel, memcg: Memcg, gauge: Callable[[str], Gauge]
+) -> None:
+    count = 1000
+    made = count * (slab_size(vm, kernel, "dentry") + SLAB_POINTER)
+    folder = f"/tmp/{memcg.path.replace('/', '-')}"
+    slab = gauge("NR_SLAB_RECLAIMABLE_B")
+    memcg.do("make_names", folder, count)
+    slack = slab_held_back(vm.cpus)
+    slab.rose_by(made - slack, made + slack)
+    memcg.do("remove_names", folder, count)
+    slab.falls_back(slack)
+
+
+def test_bytes_that_wait_in_a_socket_are_its_memory(vm: Vm, memcg: Memcg, gauge: Callable[[str], Gauge]) -> None:
+    sockets = gauge("MEMCG_SOCK")
+    least, most = socket_bytes(memcg.do("send_unread", MiB), vm.page_size)
+    sockets.rose_by(least, most)
+    memcg.do("close_sockets")
+    sockets.falls_back(settled_slack(vm.page_size))
+
+
+def test_a_large_map_is_vmalloc(vm: Vm, memcg: Memcg, bpf: Bpf, items: Items, gauge: Callable[[str], Gauge]) -> None:
+    """1024 elements of a page, charged to the memcg of who makes the map."""
+    memory = gauge("NR_VMALLOC" if "NR_VMALLOC" in items.enum("node_stat_item") else "MEMCG_VMALLOC")
+    whole = gauge("MEMCG_KMEM")
+    with memcg.asking_from_inside():
+        bpf.open("maps.bpf.c").load("use_map")
+    large, slack = 1024 * vm.page_size, settled_slack(vm.page_size)
+    memory.rose_by(large, large + slack)
+    whole.rose_by(large, 2 * large)
+    with bpf:
+        pass  # unloads
+    memory.falls_back(slack)
+
+
+def test_per_cpu_memory_is_what_memcgs_keep_their_counters_in(
+    vm: Vm, kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items
+) -> None:
+    """A memcg's per-CPU counters are charged to its parent: 32 children, one counter for each item and event, twice."""
+    busy = memcg.child("busy")
+    busy.start()
+    per_cpu = Gauge(vm, memcg, kfuncs, "MEMCG_PERCPU_B", items.call("MEMCG_PERCPU_B"), busy=busy)
+    per_cpu = replace(per_cpu, start=per_cpu.read())
+    states = items.enum("node_stat_item").keys() | items.enum("memcg_stat_item").keys()
+    known = tracked(states, items.enum("vm_event_item"), lambda option: kernel.option(option) == "y")
+    counters = 2 * 8 * (len(known.states) + len(known.events)) * vm.cpus
+    vm.call(cgroup.create_many, memcg.path, 32)
+    # Beside them: the counters of each node, and the pointers that tell whose the memory is (mm/percpu-internal.h).
+    per_cpu.rose_by(32 * counters - per_cpu_first_chunk(vm.cpus), 6 * 32 * counters)
+    vm.call(cgroup.remove_many, memcg.path, 32)
+    per_cpu.falls_back(settled_slack(vm.page_size))
+
+
+def test_anonymous_memory_is_on_the_lists_that_reclaim_walks(
+    vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items, gauge: Callable[[str], Gauge]
+) -> None:
+    """Active and inactive together are what is mapped: by 4 MiB more, and nothing more on the lists of files."""
+    lists = [gauge(f"NR_{state}_ANON") for state in ("ACTIVE", "INACTIVE")]
+    files = [gauge(f"NR_{state}_FILE") for state in ("ACTIVE", "INACTIVE")]
+    made = memcg.do("charge_written", 4 * MiB)
+    slack = flushed_slack(vm.cpus, vm.page_size) + list_held_back(vm.cpus, vm.page_size)
+    for group, expected in ((lists, made), (files, 0)):
+        grown = sum(each.read() - each.start for each in group)
+        assert abs(grown - expected) <= slack, (
+            f"{' + '.join(each.name for each in group)} of {memcg.path} in bytes: expected {expected} +- {slack} more, "
+            f"seen {grown}"
+        )
