@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Values of memory that left: to a swap disk, to zswap, or nowhere since it was all zeros.
+
+The measure is what the system counts of it in /proc/vmstat, past the memcgs, and memory.swap.current, a page counter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from conftest import Items
+from kfunctest.contract import MEMORY_EVENTS, Contract
+from kfunctest.guest import agent, cgroup, disks
+from kfunctest.kernels.model import Kernel
+from kfunctest.measure import settled_slack
+from kfunctest.plugin.applicable import needs
+from kfunctest.statkeys import SWAP_EVENTS
+from kfunctest.target.kfuncs import ULONG_MAX, Call, Kfuncs
+from kfunctest.target.memcg import Memcg, MiB
+from kfunctest.target.vm import Vm
+
+pytestmark = [pytest.mark.slow_boot, pytest.mark.destructive("changes what the machine swaps to")]
+
+DISK = 32 * MiB
+SIZE = 4 * MiB
+ZSWAP = "/sys/module/zswap/parameters/enabled"
+
+
+@pytest.fixture(autouse=True)
+def swap(vm: Vm, kernel: Kernel) -> Iterator[None]:
+    """Somewhere to swap to: a disk in memory. zswap is off, unless a test turns it on."""
+    for option in ("CONFIG_SWAP", "CONFIG_ZRAM"):
+        needs(kernel.option(option) in ("y", "m"), f"{option} is not set")
+    zswap, was = kernel.option("CONFIG_ZSWAP") == "y", ""
+    if zswap:
+        was = vm.call(cgroup.read_file, ZSWAP).strip()
+        vm.call(cgroup.write_file, ZSWAP, "N")
+    device = vm.call_within(30, disks.add, DISK)
+    vm.call_within(30, disks.swap_on, device, DISK)
+    yield
+    if not vm.lost:
+        vm.call_within(30, disks.swap_off, device)
+        vm.call(disks.remove, device)
+        if zswap:
+            vm.call(cgroup.write_file, ZSWAP, was)
+
+
+def system(vm: Vm) -> dict[str, int]:
+    """What the system counts, past all memcgs."""
+    return vm.call(agent.read_numbers, "/proc/vmstat")
+
+
+def read(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, items: Items, *names: str) -> dict[str, int]:
+    """The items after a flush of all that was done before; -1 is none of their values."""
+    memcg.stir(vm.cpus)
+    seen = dict(zip(names, kfuncs.flushed(memcg, *map(items.call, names)), strict=True))
+    assert ULONG_MAX not in seen.values(), f"items of {memcg.path}, which memcg tracks: seen {seen}"
+    return seen
+
+
+@pytest.mark.kfunc(name="page_state")
+def test_swap_is_told_in_bytes_and_falls_back(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
+    """What left NR_ANON_MAPPED is in MEMCG_SWAP, which is memory.swap.current exactly; read again, it has left that."""
+    memcg.do("charge_written", SIZE)
+    memcg.do("page_out")
+    seen = read(vm, kfuncs, memcg, items, "MEMCG_SWAP")["MEMCG_SWAP"]
+    current = int(memcg.read("memory.swap.current"))
+    assert seen == current, f"MEMCG_SWAP of {memcg.path} in bytes: memory.swap.current says {current}, seen {seen}"
+    assert SIZE // 2 <= seen <= SIZE + settled_slack(vm.page_size), (
+        f"MEMCG_SWAP of {memcg.path} in bytes: of {SIZE} that were paged out, seen {seen}"
+    )
+    memcg.do("release_areas")
+    slack = settled_slack(vm.page_size)
+    kept = read(vm, kfuncs, memcg, items, "MEMCG_SWAP")["MEMCG_SWAP"]
+    assert kept <= slack, f"MEMCG_SWAP of {memcg.path} in bytes after the release: expected up to {slack}, seen {kept}"
+
+
+@pytest.mark.kfunc(name="vm_events")
+def test_pages_swapped_out_and_in_are_counted(
+    vm: Vm, kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items
+) -> None:
+    """As many as the system counts: nothing else swaps. Each page that comes back is a major fault, or read ahead."""
+    needs("NR_HUGETLB" in items.enum("node_stat_item"), "memcg of this kernel does not track PSWPIN and PSWPOUT")
+    before = system(vm)
+    memcg.do("charge_written", SIZE)
+    memcg.do("page_out")
+    memcg.do("read_areas")
+    seen = read(vm, kfuncs, memcg, items, "PSWPOUT", "PSWPIN")
+    after = system(vm)
+    expected = {name: after[name.lower()] - before[name.lower()] for name in seen}
+    assert seen == expected, f"pages of {memcg.path}: the system counts {expected}, seen {seen}"
+    least = SIZE // 2 // vm.page_size
+    assert min(seen.values()) >= least, f"pages of {memcg.path}: expected {least} or more of each, seen {seen}"
+
+
+@pytest.mark.kfunc(name="vm_events")
+def test_pages_of_zeros_go_nowhere_and_are_counted(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
+    needs("SWPOUT_ZERO" in items.enum("vm_event_item"), "this kernel does not look for pages of zeros")
+    before = system(vm)
+    memcg.do("charge_zeros", SIZE)
+    memcg.do("page_out")
+    memcg.do("read_areas")
+    seen = read(vm, kfuncs, memcg, items, "SWPOUT_ZERO", "SWPIN_ZERO")
+    after = system(vm)
+    expected = {name: after[name.lower()] - before[name.lower()] for name in seen}
+    assert seen == expected, f"pages of zeros of {memcg.path}: the system counts {expected}, seen {seen}"
+    least = SIZE // 2 // vm.page_size
+    assert min(seen.values()) >= least, f"pages of zeros of {memcg.path}: expected {least} or more, seen {seen}"
+
+
+@pytest.mark.kfunc(name="page_state")
+def test_zswap_is_told_compressed_and_as_it_was(
+    vm: Vm, kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items
+) -> None:
+    """MEMCG_ZSWAP_B is memory.zswap.current exactly, in bytes; MEMCG_ZSWAPPED is what these were, page by page."""
+    needs(kernel.option("CONFIG_ZSWAP") == "y", "CONFIG_ZSWAP is not set")
+    vm.call(cgroup.write_file, ZSWAP, "Y")
+    before = system(vm)
+    memcg.do("charge_written", SIZE)
+    memcg.do("page_out")
+    names = ("MEMCG_ZSWAP_B", "MEMCG_ZSWAPPED", "ZSWPOUT", "ZSWPIN")
+    seen = read(vm, kfuncs, memcg, items, *names)
+    current = int(memcg.read("memory.zswap.current"))
+    assert seen["MEMCG_ZSWAP_B"] == current, f"{memcg.path}: memory.zswap.current says {current}, seen {seen}"
+    assert 0 < current <= seen["MEMCG_ZSWAPPED"], f"zswap of {memcg.path}, compressed and not, in bytes: seen {seen}"
+    stored = system(vm)["zswpout"] - before["zswpout"]
+    assert seen["ZSWPOUT"] == stored, f"pages of {memcg.path} given to zswap: the system counts {stored}, seen {seen}"
+    assert seen["MEMCG_ZSWAPPED"] == stored * vm.page_size >= SIZE // 2, (
+        f"MEMCG_ZSWAPPED of {memcg.path} in bytes: zswap was given {stored} pages, seen {seen}"
+    )
+    memcg.do("read_areas")
+    back = read(vm, kfuncs, memcg, items, *names)
+    loaded = system(vm)["zswpin"] - before["zswpin"]
+    assert back["ZSWPIN"] == loaded >= SIZE // 2 // vm.page_size, (
+        f"pages of {memcg.path} taken from zswap: the system counts {loaded}, seen {back}"
+    )
+    memcg.do("release_areas")
+    kept = read(vm, kfuncs, memcg, items, *names)
+    slack = settled_slack(vm.page_size)
+    assert kept["MEMCG_ZSWAPPED"] <= slack, f"zswap of {memcg.path} after the release: up to {slack} bytes, seen {kept}"
+
+
+@pytest.mark.kfunc(name="memory_events")
+def test_memory_events_count_what_memory_swap_events_does(
+    contract: Contract, memcg: Memcg, kfuncs: Kfuncs, items: Items
+) -> None:
+    """memory.swap.max is hit, and the page stays: max and fail, each of them in its own place."""
+    needs(MEMORY_EVENTS in contract.kfuncs, f"contract {contract.name} has no {MEMORY_EVENTS}")
+    memcg.start()
+    memcg.write("memory.swap.max", str(SIZE // 4))
+    memcg.do("charge_written", SIZE)
+    memcg.do("page_out")
+    events = dict(line.split() for line in memcg.read("memory.swap.events").splitlines())
+    assert events.keys() == SWAP_EVENTS.keys(), f"keys of memory.swap.events: expected {[*SWAP_EVENTS]}, seen {events}"
+    calls = [Call("MEMORY_EVENTS", getattr(items, name)) for name in SWAP_EVENTS.values()]
+    seen = dict(zip(SWAP_EVENTS, kfuncs.batch(memcg, calls), strict=True))
+    expected = {key: int(count) for key, count in events.items()}
+    assert seen == expected, f"swap events of {memcg.path}: memory.swap.events says {expected}, the kfunc {seen}"
+    assert seen["max"] >= 1, f"memory.swap.max of {memcg.path} was hit: expected max 1 or more, seen {seen}"
+    assert seen["fail"] >= 1, f"swapping from {memcg.path} was refused: expected fail 1 or more, seen {seen}"
