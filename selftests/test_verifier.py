@@ -38,7 +38,7 @@ def assert_refused(verdict: Verdict, program: str, expectation: Expectation) -> 
 
 
 @pytest.mark.bpf_programs("refused_contexts.bpf.c")
-def test_the_verifier_refuses_where_the_caller_may_not(verdict: Verdict, program: str, expectation: Expectation) -> None:
+def test_the_verifier_refuses_where_it_must(verdict: Verdict, program: str, expectation: Expectation) -> None:
     assert_refused(verdict, program, expectation)
 
 
@@ -61,7 +61,7 @@ def test_the_verifier_accepts(verdict: Verdict, program: str, expectation: Expec
 
 
 @pytest.mark.bpf_programs("accepted_contexts.bpf.c")
-def test_the_verifier_accepts_where_the_caller_may(verdict: Verdict, program: str, expectation: Expectation) -> None:
+def test_the_verifier_accepts_where_it_may(verdict: Verdict, program: str, expectation: Expectation) -> None:
     assert_accepted(verdict, program, expectation)
 
 

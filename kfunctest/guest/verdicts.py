@@ -31,9 +31,9 @@ _XDP_FRAGS = 1 << 5  # BPF_F_XDP_HAS_FRAGS
 #: BPF_PROG_TYPE_TRACING, _EXT, _LSM: what they attach to is looked up in the kernel's BTF.
 _BTF_TARGET = (26, 28, 29)
 #: BPF_PROG_TYPE_SOCKET_FILTER, _SCHED_CLS, _SCHED_ACT, _XDP, _CGROUP_SKB, _LWT_IN, _LWT_OUT, _LWT_XMIT: take a packet.
-_PACKET = (1, 3, 4, 6, 8, 10, 11, 12)
+PACKET = (1, 3, 4, 6, 8, 10, 11, 12)
 #: Bytes of the packet that a test run gets, as in the kernel's test_loader.c.
-_PACKET_SIZE = 64
+PACKET_SIZE = 64
 
 #: Stands for the log of a program that was not loaded, since what it attaches to by BTF is not in this kernel.
 NO_TARGET = "this kernel lacks the attach target"
@@ -75,12 +75,12 @@ class Court:
     """Judges programs of one object while libbpf loads it. ``wanted``: log level, flags and whether to run, by name."""
 
     def __init__(self, lib: Library, path: str, wanted: dict[str, tuple[int, int, bool]]) -> None:
-        self._lib, self._path, self._wanted, self._license = lib, path, wanted, _license(path)
+        self._lib, self._path, self.wanted, self._license = lib, path, wanted, _license(path)
         self._handlers: list[int] = []
         self._log, self._log_address = log_buffer(LOG_SIZE)
         self._callback = PREPARE_LOAD(self._judge)  # libbpf keeps the pointer
-        self._found: dict[str, tuple[int, str]] = {}
-        self._fds: dict[str, tuple[int, int]] = {}
+        self.found: dict[str, tuple[int, str]] = {}
+        self.loaded: dict[str, tuple[int, int]] = {}
         self.failure: BaseException | None = None
 
     def sit(self) -> None:
@@ -89,12 +89,12 @@ class Court:
         for section, (kind, attach) in _NEWER_SECTIONS.items():
             self._handle(section, kind, attach)
         with Object(self._path) as plain:
-            for name in self._wanted:
+            for name in self.wanted:
                 self._take_over(plain.programs[name])
         with Object(self._path) as obj:
             for name, program in obj.programs.items():
-                program.autoload = name in self._wanted
-                if name in self._wanted:
+                program.autoload = name in self.wanted
+                if name in self.wanted:
                     self._aim(program)
             try:
                 obj.load()
@@ -118,22 +118,22 @@ class Court:
         kind, slash, target = program.section.lstrip("?").partition("/")
         sleepable = _SLEEPABLE if kind == "syscall" or kind.endswith(".s") else 0
         fragments = _XDP_FRAGS if kind == "xdp.frags" else 0
-        program.add_flags(self._wanted[program.name][1] | sleepable | fragments)
+        program.add_flags(self.wanted[program.name][1] | sleepable | fragments)
         if slash and self._lib.c.bpf_program__type(program.pointer) in _BTF_TARGET:
             missing = self._lib.c.bpf_program__set_attach_target(program.pointer, 0, target.encode())
             if missing:
                 program.autoload = False
                 why = NO_TARGET if -missing in (errno.ESRCH, errno.ENOENT) else "libbpf refuses the attach target"
-                self._found[program.name] = -missing, f"{why} {kind}/{target}"
+                self.found[program.name] = -missing, f"{why} {kind}/{target}"
 
     def verdicts(self) -> dict[str, Verdict]:
         """Run what is to be run, and put everything together."""
         results = {}
-        for name, (error, log) in self._found.items():
+        for name, (error, log) in self.found.items():
             result = 0
-            if name in self._fds and self._wanted[name][2]:
-                fd, kind = self._fds[name]
-                result = self._lib.run_once(fd, name, packet=bytes(_PACKET_SIZE) if kind in _PACKET else None)
+            if name in self.loaded and self.wanted[name][2]:
+                fd, kind = self.loaded[name]
+                result = self._lib.run_once(fd, name, packet=bytes(PACKET_SIZE) if kind in PACKET else None)
             results[name] = (error, log, result)
         return results
 
@@ -142,16 +142,16 @@ class Court:
         for handler in self._handlers:
             self._lib.c.libbpf_unregister_prog_handler(handler)
         self._handlers.clear()
-        for fd, _kind in self._fds.values():
+        for fd, _kind in self.loaded.values():
             os.close(fd)
-        self._fds.clear()
+        self.loaded.clear()
 
     def _judge(self, program: int, prepared: Any, _cookie: int) -> int:
         """Called by libbpf with a relocated program and its options. What it returns, libbpf goes on with."""
         try:
             c = self._lib.c
             name = c.bpf_program__name(program).decode()
-            level = self._wanted[name][0]
+            level = self.wanted[name][0]
             opts = ProgLoadOpts()
             ctypes.memmove(ctypes.addressof(opts), prepared, ctypes.sizeof(opts))
             opts.sz = ctypes.sizeof(opts)
@@ -168,9 +168,9 @@ class Court:
 
     def heard(self, program: int, name: str, opts: ProgLoadOpts, level: int) -> None:
         """Ask the kernel about one program, and note what it says."""
-        fd, self._found[name] = self.load(program, self.code(program), opts, level)
+        fd, self.found[name] = self.load(program, self.code(program), opts, level)
         if fd >= 0:
-            self._fds[name] = fd, self._lib.c.bpf_program__type(program)
+            self.loaded[name] = fd, self._lib.c.bpf_program__type(program)
 
     def code(self, program: int) -> Code:
         """A copy of the program's instructions, and how many they are."""

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from kfunctest.guest import bpf, places, verdicts
+from kfunctest.guest import bpf, capabilities, places, verdicts
 from kfunctest.target.memcg import Memcg
 from kfunctest.target.protocol import Target
 
@@ -131,6 +131,13 @@ class Bpf:
             place: {caller: Verdict(*said, retval=0) for caller, said in callers.items()}
             for place, callers in found.items()
         }
+
+    def loaded_with(self, source: str, asked: Mapping[str, Sequence[str]]) -> dict[str, Verdict]:
+        """What the kernel says of each program when its loader has these capabilities and no others."""
+        path = self._target.file(self._compiled(source))
+        held = {program: list(names) for program, names in asked.items()}
+        found = self._target.call_within(LOAD_SECONDS, capabilities.judge, path, held)
+        return {program: Verdict(*said, retval=0) for program, said in found.items()}
 
     def __enter__(self) -> Bpf:
         return self

@@ -410,6 +410,8 @@ __attribute__((noinline)) int read_in_global_function(struct mem_cgroup *memcg)
 SEC("?syscall")
 __failure __msg("only read is supported")
 __msg("Caller passes invalid args into func#1 ('read_in_global_function')")
+__msg_until("6.12", "Validating read_in_global_function() func#1")
+__msg_until("6.12", "arg#0 pointer type STRUCT mem_cgroup must point to scalar, or struct with scalar")
 int handed_to_a_global_function_untold(void *ctx)
 {
 	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();

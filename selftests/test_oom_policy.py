@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The use that the kfuncs were made for: a BPF OOM policy reads the victim's memcg, and those above it, at the kill.
+
+The program runs inside the OOM killer, which holds the victim's lock: it cannot sleep, so it cannot flush.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+import pytest
+
+from conftest import Items
+from kfunctest.contract import MEMORY_EVENTS, Contract
+from kfunctest.measure import stock
+from kfunctest.target.bpf import Bpf
+from kfunctest.target.kfuncs import Kfuncs
+from kfunctest.target.memcg import Memcg, MiB
+from kfunctest.target.vm import Vm
+
+pytestmark = pytest.mark.kfunc(name="usage")
+
+LIMIT = 4 * MiB
+NEIGHBOUR = 2 * MiB
+
+
+class Reading(NamedTuple):
+    """struct reading of oom_policy.bpf.c, of one memcg: its cgroup's id, bytes, bytes, and counts."""
+
+    id: int
+    usage: int
+    anon: int
+    faults: int
+    ooms: int
+    kills: int
+
+
+def test_an_oom_policy_reads_the_victims_memcg_and_all_above_it(
+    vm: Vm, memcg: Memcg, kfuncs: Kfuncs, bpf: Bpf, items: Items, contract: Contract
+) -> None:
+    """The worker of a grandchild runs into its limit. At that moment the grandchild is full, to the page; every memcg
+    above has what it has and what its neighbour charged; and the events of the kill are counted up to the top.
+    """
+    parent = memcg.child("parent")
+    leaf, neighbour = parent.child("leaf"), parent.child("neighbour")
+    beside = neighbour.charge_anon(NEIGHBOUR)
+    leaf.start()
+    leaf.write("memory.max", str(LIMIT))
+    readings, depth = read_at_the_kill(bpf, leaf, items)
+    assert depth == 3, f"{leaf.path} is three levels below the root, seen {depth}"
+    expected_ids = [memcg.id, parent.id, leaf.id]
+    assert [one.id for one in readings[1:]] == expected_ids, f"ids from the top: {expected_ids}, seen {readings}"
+    root, top, middle, victim = readings
+    slack = stock(vm.cpus, vm.page_size)
+    assert LIMIT - slack <= victim.usage <= LIMIT, (
+        f"usage of {leaf.path}, bytes, as it ran into {LIMIT}: expected that less {slack} at most, seen {victim.usage}"
+    )
+    assert victim.usage + beside <= middle.usage <= top.usage, (
+        f"usage in bytes, {beside} of them charged beside the victim: {leaf.path} {victim.usage}, {parent.path} "
+        f"{middle.usage}, {memcg.path} {top.usage}"
+    )
+    assert not contract.root_usage_is_counter or top.usage <= root.usage, (
+        f"usage in bytes: {memcg.path} {top.usage}, root {root.usage}"
+    )
+    assert victim.anon <= victim.usage + slack, f"NR_ANON_MAPPED of {leaf.path}, bytes: {victim}"
+    kfuncs.flush_stats(leaf)
+    after = kfuncs.vm_events(leaf, items.PGFAULT)
+    assert victim.faults <= after, f"PGFAULT of {leaf.path}: {victim.faults} at the kill, {after} afterwards"
+    if MEMORY_EVENTS in contract.kfuncs:
+        counted = [(one.ooms, one.kills) for one in (top, middle, victim)]
+        assert counted == [(1, 1)] * 3, (
+            f"MEMCG_OOM, MEMCG_OOM_KILL from {memcg.path} down: 1 and 1 each, seen {counted}"
+        )
+
+
+def read_at_the_kill(bpf: Bpf, leaf: Memcg, items: Items) -> tuple[list[Reading], int]:
+    """Let the worker of ``leaf`` be killed. Returns what was read, from the root down, and the victim's depth."""
+    policy = bpf.open("oom_policy.bpf.c").load("on_victim")
+    policy["watched"] = leaf.id
+    indices = {"anon_item": items.NR_ANON_MAPPED, "fault_event": items.PGFAULT}
+    indices |= {"oom_event": items.MEMCG_OOM, "kill_event": items.MEMCG_OOM_KILL}
+    for name, index in indices.items():
+        policy[name] = index
+    policy.attach("on_victim")
+    death = leaf.oom(2 * LIMIT)
+    assert "by signal 9" in death, f"the worker in {leaf.path}: expected SIGKILL, seen {death}"
+    assert policy["victims"] == 1, (
+        f"victims of {leaf.path} that the program saw: expected 1, seen {policy['victims']!r}"
+    )
+    raw, depth = policy["readings"], policy["depth"]
+    assert isinstance(raw, bytes)
+    assert isinstance(depth, int)
+    return [Reading._make(fields) for fields in struct.iter_unpack("=6Q", raw)], depth
