@@ -7,13 +7,13 @@ elsewhere of the size of one object.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import pytest
 
 from conftest import Items
-from kfunctest.guest import cgroup
+from kfunctest.guest import cgroup, disks
 from kfunctest.kernels.model import Kernel
 from kfunctest.measure import (
     SLAB_POINTER,
@@ -32,6 +32,8 @@ from kfunctest.target.kfuncs import Call, Kfuncs
 from kfunctest.target.memcg import Memcg, MiB
 from kfunctest.target.vm import Vm
 from kfunctest.wait import wait_until
+
+HUGE_PAGES = "/proc/sys/vm/nr_hugepages"
 
 pytestmark = [pytest.mark.kfunc(name="page_state"), pytest.mark.slow_boot]
 
@@ -121,6 +123,44 @@ def test_huge_pages_are_counted_whole(vm: Vm, kernel: Kernel, memcg: Memcg, gaug
     memcg.do("release_areas")
     huge.falls_back(0)
     anonymous.falls_back(slack)
+
+
+@pytest.mark.kfunc(name="vm_events")
+def test_faults_that_got_a_huge_page_are_counted(
+    vm: Vm, kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items
+) -> None:
+    needs(kernel.option("CONFIG_TRANSPARENT_HUGEPAGE") == "y", "CONFIG_TRANSPARENT_HUGEPAGE is not set")
+    memcg.do("charge_huge", 3)
+    memcg.stir(vm.cpus)
+    seen = kfuncs.flushed(memcg, items.call("THP_FAULT_ALLOC"))[0]
+    assert seen == 3, f"THP_FAULT_ALLOC of {memcg.path}: 3 huge pages were touched, seen {seen}"
+
+
+@pytest.fixture
+def hugetlb(vm: Vm, kernel: Kernel, items: Items) -> Iterator[int]:
+    """Pages of hugetlb that the system has set aside, and that memcgs are charged for."""
+    needs("NR_HUGETLB" in items.enum("node_stat_item"), "memcg of this kernel does not track NR_HUGETLB")
+    needs(kernel.option("CONFIG_HUGETLBFS") == "y", "CONFIG_HUGETLBFS is not set")
+    vm.call(cgroup.write_file, HUGE_PAGES, "2")
+    vm.call(disks.remount_cgroups, "memory_hugetlb_accounting")
+    yield int(vm.call(cgroup.read_file, HUGE_PAGES))
+    if not vm.lost:
+        vm.call(disks.remount_cgroups, "")
+        vm.call(cgroup.write_file, HUGE_PAGES, "0")
+
+
+@pytest.mark.destructive("sets memory aside")
+def test_pages_of_hugetlb_are_counted_where_memcgs_are_charged_for_them(
+    vm: Vm, memcg: Memcg, hugetlb: int, gauge: Callable[[str], Gauge]
+) -> None:
+    """A mount option of cgroup2 decides; then memory.stat has a key for them, too."""
+    huge = gauge("NR_HUGETLB")
+    made = memcg.do("charge_hugetlb", hugetlb)
+    assert made, f"the kernel set no huge page aside for {memcg.path}"
+    huge.rose_by(made, made)
+    assert (seen := memcg.stat().get("hugetlb")) == made, f"hugetlb of {memcg.path}: expected {made} bytes, seen {seen}"
+    memcg.do("release_areas")
+    huge.falls_back(0)
 
 
 def test_locked_memory_is_unevictable(vm: Vm, memcg: Memcg, gauge: Callable[[str], Gauge]) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+from kfunctest.guest.cgroup import ROOT
+
 _CONTROL = "/sys/class/zram-control"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -53,6 +55,11 @@ def mount(device: str, folder: str) -> None:
     _run("mke2fs", "-q", "-F", "-t", "ext2", device)
     os.mkdir(folder)
     _run("mount", "-t", "ext2", device, folder)
+
+
+def remount_cgroups(options: str) -> None:
+    """Mount cgroup2 anew with these options and no others; none where they are empty."""
+    _run("mount", "-t", "cgroup2", "-o", f"remount,{options}".rstrip(","), "cgroup2", ROOT)
 
 
 def unmount(folder: str) -> None:

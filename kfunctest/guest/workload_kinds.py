@@ -11,7 +11,7 @@ _PAGE = mmap.PAGESIZE
 #: What one page table maps, and a huge page is, on x86-64.
 _PMD = 2 << 20
 #: linux/mman.h, asm-generic/mman-common.h; Python has no names for these.
-_MAP_LOCKED, _MAP_NORESERVE = 0x2000, 0x4000
+_MAP_LOCKED, _MAP_NORESERVE, _MAP_HUGETLB = 0x2000, 0x4000, 0x40000
 _MADV_FREE, _MADV_PAGEOUT, _MADV_POPULATE_WRITE = 8, 21, 23
 _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 #: SO_SNDBUFFORCE and SO_RCVBUFFORCE, asm-generic/socket.h: buffers beyond what sysctls allow.
@@ -32,6 +32,15 @@ def charge_huge(count: int) -> int:
     for at in range(start, start + count * _PMD, _PMD):
         area[at] = 1
     return count * _PMD
+
+
+def charge_hugetlb(count: int) -> int:
+    """Touch ``count`` pages of hugetlb, of those that the system has set aside, and keep them. Returns their bytes."""
+    area = mmap.mmap(-1, count * _PMD, flags=_PRIVATE | _MAP_HUGETLB)
+    _areas.append(area)
+    for at in range(0, len(area), _PMD):
+        area[at] = 1
+    return len(area)
 
 
 def charge_locked(size: int) -> int:

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Values that a CPU counted which went offline: none of them is lost, neither then nor when it comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from conftest import Items
+from kfunctest.guest import cgroup
+from kfunctest.kernels.model import Kernel
+from kfunctest.measure import FLUSH_BATCH_UPDATES, settled_slack, usage_slack
+from kfunctest.plugin.applicable import needs
+from kfunctest.target.kfuncs import Call, Kfuncs
+from kfunctest.target.memcg import Memcg, MiB
+from kfunctest.target.vm import Vm
+
+pytestmark = [pytest.mark.slow_boot, pytest.mark.destructive("takes a CPU offline")]
+
+ONLINE = "/sys/devices/system/cpu/cpu1/online"
+#: Pages so few that the CPU tells nobody of them until it is asked: it holds back a batch.
+FEW = FLUSH_BATCH_UPDATES // 4
+
+
+@pytest.fixture(autouse=True)
+def second_cpu(vm: Vm, kernel: Kernel) -> Iterator[None]:
+    """A CPU that can go, and is back afterwards."""
+    needs(kernel.option("CONFIG_HOTPLUG_CPU") == "y", "CONFIG_HOTPLUG_CPU is not set")
+    needs(vm.cpus > 1, "there is only one CPU: --cpus 2")
+    yield
+    if not vm.lost:
+        vm.call_within(30, cgroup.write_file, ONLINE, "1")
+
+
+def settled(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, item: int) -> int:
+    """The item after a flush of all that was done before, by faults that it does not count."""
+    memcg.stir(vm.cpus)
+    return kfuncs.flushed(memcg, Call("PAGE_STATE", item))[0]
+
+
+@pytest.mark.kfunc(name="page_state")
+@pytest.mark.parametrize("pages", [FEW, 1024], ids=["held back", "told"])
+def test_what_a_cpu_counted_outlives_it(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items, pages: int) -> None:
+    """Shared memory, charged on the CPU just before it goes; flushed while it is offline, and when it is back."""
+    memcg.start()
+    before = settled(vm, kfuncs, memcg, items.NR_SHMEM)
+    memcg.pin(1)
+    touched = memcg.charge_shmem(pages * vm.page_size)
+    memcg.pin(0)
+    for state in ("0", "1"):
+        vm.call_within(30, cgroup.write_file, ONLINE, state)
+        grown = settled(vm, kfuncs, memcg, items.NR_SHMEM) - before
+        assert grown == touched, (
+            f"NR_SHMEM of {memcg.path} in bytes, CPU 1 {'on' if state == '1' else 'off'}line: {touched} were touched "
+            f"there, seen {grown}"
+        )
+    memcg.release_shmem()
+    kept = settled(vm, kfuncs, memcg, items.NR_SHMEM) - before
+    assert kept == 0, f"NR_SHMEM of {memcg.path} in bytes: kept {kept} of what CPU 1 charged and CPU 0 released"
+
+
+@pytest.mark.kfunc(name="usage")
+def test_usage_that_a_cpu_charged_outlives_it(vm: Vm, memcg: Memcg, kfuncs: Kfuncs) -> None:
+    """Its stock is given back when it goes, and no more than that."""
+    memcg.start()
+    memcg.pin(1)
+    before = kfuncs.usage(memcg)
+    touched = memcg.charge_anon(4 * MiB)
+    memcg.pin(0)
+    vm.call_within(30, cgroup.write_file, ONLINE, "0")
+    grown, current = kfuncs.usage(memcg) - before, memcg.current()
+    slack = usage_slack(vm.cpus, vm.page_size)
+    assert abs(grown - touched) <= slack, (
+        f"usage of {memcg.path}: {touched} bytes were touched, seen {grown} +- {slack}"
+    )
+    assert abs(before + grown - current) <= settled_slack(vm.page_size), (
+        f"usage of {memcg.path} in bytes: memory.current says {current}, seen {before + grown}"
+    )
