@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Tests that some kernels of one contract have and others have not: an option or a release decides, not the contract.
+
+A quirk that is a strict xfail is among them: JUnit XML, which these are read from, has one word for both.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_KINDS: Final = (
+    *("PGSCAN_ANON", "PGSCAN_FILE", "PGSTEAL_ANON", "PGSTEAL_FILE"),
+    *("PGROTATE_ANON", "PGROTATE_FILE", "NR_VMSCAN_WRITE"),
+)
+
+#: Where the kernel's memory cannot be written: CONFIG_DEVMEM, CONFIG_STRICT_DEVMEM.
+_SETTABLE: Final = frozenset(
+    f"test_raw_counters::{name}"
+    for name in (
+        "test_any_count_is_told_in_the_unit_of_its_item",
+        "test_a_count_below_zero_is_told_as_zero",
+        "test_any_count_of_events_is_told_as_it_is",
+        "test_any_count_of_memory_events_is_told_as_it_is",
+        "test_usage_is_told_in_bytes_beyond_4_gib",
+        *(f"test_pages_scanned_and_stolen_are_counts_by_kind_too[{kind}]" for kind in _KINDS),
+    )
+)
+
+#: CONFIG_LRU_GEN, and items that memcgs track since 6.13 or later.
+BY_OPTION: Final = _SETTABLE | {
+    "test_reclaim::test_pages_reclaimed_are_counted_for_who_asked[generations-PROACTIVE]",
+    "test_reclaim::test_pages_reclaimed_are_counted_for_who_asked[generations-DIRECT]",
+    "test_reclaim::test_pages_scanned_by_kind_add_up_to_those_by_reclaimer",
+    "test_gauges::test_pages_of_hugetlb_are_counted_where_memcgs_are_charged_for_them",
+    "test_swap::test_pages_swapped_out_and_in_are_counted",
+}
