@@ -115,6 +115,17 @@ def per_cpu_first_chunk(cpus: int) -> int:
     return cpus * (32 << 10)
 
 
+def memcg_per_cpu(counters: int, children: int, cpus: int) -> tuple[int, int]:
+    """Least and most bytes of per-CPU memory that ``children`` memcgs charge to their parent for ``counters`` each.
+
+    Each counter is there twice (struct memcg_vmstats_percpu, mm/memcontrol.c), 8 bytes a CPU, and most of them again
+    for the one node (struct lruvec_stats_percpu). For every 4 bytes of an allocation a pointer of 8 is charged
+    (pcpu_obj_full_size(), mm/percpu-internal.h). What found room in the chunk made at boot is not charged.
+    """
+    bytes_needed = 2 * 8 * counters * children * cpus
+    return bytes_needed - per_cpu_first_chunk(cpus), 2 * bytes_needed + 2 * (2 * bytes_needed)
+
+
 class Rounds:
     """Rounds of charging, reading, flushing and reading again: in which of them is the growth known exactly?
 

@@ -20,7 +20,7 @@ from kfunctest.measure import (
     STACK_PAGES,
     flushed_slack,
     list_held_back,
-    per_cpu_first_chunk,
+    memcg_per_cpu,
     settled_slack,
     slab_held_back,
     socket_bytes,
@@ -232,10 +232,8 @@ def test_per_cpu_memory_is_what_memcgs_keep_their_counters_in(
     per_cpu = replace(per_cpu, start=per_cpu.read())
     states = items.enum("node_stat_item").keys() | items.enum("memcg_stat_item").keys()
     known = tracked(states, items.enum("vm_event_item"), lambda option: kernel.option(option) == "y")
-    counters = 2 * 8 * (len(known.states) + len(known.events)) * vm.cpus
     vm.call(cgroup.create_many, memcg.path, 32)
-    # Beside them: the counters of each node, and the pointers that tell whose the memory is (mm/percpu-internal.h).
-    per_cpu.rose_by(32 * counters - per_cpu_first_chunk(vm.cpus), 6 * 32 * counters)
+    per_cpu.rose_by(*memcg_per_cpu(len(known.states) + len(known.events), 32, vm.cpus))
     vm.call(cgroup.remove_many, memcg.path, 32)
     per_cpu.falls_back(settled_slack(vm.page_size))
 

@@ -156,6 +156,7 @@ def test_memory_events_of_any_number_are_minus_one_or_an_event(
     assert not wrong, f"memory_events of {memcg.path} by number: expected 0 below {bound}, else -1; seen {wrong}"
 
 
+@pytest.mark.slow_boot
 @pytest.mark.kfunc(name="page_state")
 def test_of_a_64_bit_index_the_low_half_counts(
     contract: Contract, memcg: Memcg, kfuncs: Kfuncs, items: Items, bpf: Bpf

@@ -23,6 +23,9 @@ from kfunctest.target.memcg import Memcg, MiB
 from kfunctest.target.raw import RawCounters, Values
 from kfunctest.target.vm import Vm
 
+#: Each test loads a program of its own, which reads the kernel's whole BTF: apart from the quick suite.
+pytestmark = pytest.mark.slow_boot
+
 #: Items that page_state of these kernels tells in bytes, as if they were memory, though they count pages: missing from
 #: memcg_page_state_output_unit(), mm/memcontrol.c. docs/findings/page-state-units.md
 WRONG_UNIT = ("PGSCAN_ANON", "PGSCAN_FILE", "PGSTEAL_ANON", "PGSTEAL_FILE", "PGROTATE_ANON", "PGROTATE_FILE")
@@ -95,14 +98,16 @@ def test_any_count_is_told_in_the_unit_of_its_item(
     idle = memcg.child()
     counts = {name: LARGE + at * APART for at, name in enumerate(in_right_unit(known))}
     calls = [Call("PAGE_STATE", items.call(name).index) for name in counts]
-    beside = kfuncs.batch(memcg, calls)
     with raw.holding(idle, Values({call.index: n for call, n in zip(calls, counts.values(), strict=True)}, {}, {}, 0)):
         seen = dict(zip(counts, kfuncs.batch(idle, calls), strict=True))
         above = kfuncs.batch(memcg, calls)
     expected = {name: count * unit(name).factor(vm.page_size) for name, count in counts.items()}
     wrong = {name: f"expected {expected[name]}, seen {seen[name]}" for name in counts if seen[name] != expected[name]}
     assert not wrong, f"items of {idle.path} that were set to {LARGE} and more, in each one's output unit: {wrong}"
-    assert above == beside, f"items of {memcg.path}, whose child's were set: expected {beside} as before, seen {above}"
+    # The parent has a little, its child's per-CPU counters for one, and the kernel's flusher may just bring it up.
+    assert max(above) < LARGE, (
+        f"items of {memcg.path}, whose child's were set: expected less than {LARGE}, seen {above}"
+    )
 
 
 @pytest.mark.destructive("writes into the kernel's memory")
@@ -154,12 +159,11 @@ def test_usage_is_told_in_bytes_beyond_4_gib(
 ) -> None:
     """More pages than 32 bits hold. What is read is the memcg's own counter: its parent's is another."""
     idle = memcg.child()
-    above = kfuncs.usage(memcg)
     with raw.holding(idle, Values({}, {}, {}, LARGE + APART)):
         seen, parent = kfuncs.usage(idle), kfuncs.usage(memcg)
     expected = (LARGE + APART) * vm.page_size
     assert seen == expected, f"usage of {idle.path}, set to {LARGE + APART} pages: expected {expected}, seen {seen}"
-    assert parent == above, f"usage of {memcg.path}, whose child's was set: expected {above} as before, seen {parent}"
+    assert parent < LARGE, f"usage of {memcg.path}, whose child's was set: expected less than {LARGE}, seen {parent}"
 
 
 @pytest.mark.destructive("writes into the kernel's memory")

@@ -13,7 +13,7 @@ import pytest
 from conftest import Items
 from kfunctest.guest import agent, cgroup
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import WORKER_PAGES
+from kfunctest.measure import FOLIO_BATCH, WORKER_PAGES
 from kfunctest.plugin.applicable import needs
 from kfunctest.statkeys import PROACTIVE
 from kfunctest.target.kfuncs import Kfuncs
@@ -118,7 +118,9 @@ def test_memory_freed_lazily_is_counted_when_told_and_when_dropped(
     memcg.do("free_lazily")
     pages = SIZE // vm.page_size
     told = counted(vm, kfuncs, memcg, items, names)
-    assert told["PGLAZYFREE"] >= pages - 31 * vm.cpus, f"{memcg.path}: {pages} pages were given up, seen {told}"
+    assert told["PGLAZYFREE"] >= pages - FOLIO_BATCH * vm.cpus, (
+        f"{memcg.path}: {pages} pages were given up, seen {told}"
+    )
     memcg.reclaim(SIZE)
     dropped = counted(vm, kfuncs, memcg, items, names)
     assert pages // 2 <= dropped["PGLAZYFREED"] <= dropped["PGLAZYFREE"] <= pages, (
