@@ -65,6 +65,11 @@ def test_the_verifier_accepts_where_it_may(verdict: Verdict, program: str, expec
     assert_accepted(verdict, program, expectation)
 
 
+@pytest.mark.bpf_programs("accepted_deferred.bpf.c")
+def test_the_verifier_accepts_what_is_left_for_later(verdict: Verdict, program: str, expectation: Expectation) -> None:
+    assert_accepted(verdict, program, expectation)
+
+
 def assert_accepted(verdict: Verdict, program: str, expectation: Expectation) -> None:
     """Accepted, and where the annotations want it, run with the right result."""
     assert not (wrong := expectation.mismatch(verdict.accepted, verdict.log)), f"{program}: {wrong}"

@@ -71,9 +71,14 @@ DIFFERENCES: Final[tuple[Difference, ...]] = (
     ),
 )
 
-#: Types of program for which the slim kernels lack the option.
+#: Types of program for which the slim kernels lack the option; and what a program cannot leave for later there, since
+#: their BTF is made by this machine's pahole, or since 6.12 has it by another name.
 _TYPES_NOT_BUILT: Final = frozenset(
-    f"test_program_types::test_program_type_may_call[{name}]" for name in ("netfilter", "lirc_mode2")
+    {
+        *(f"test_program_types::test_program_type_may_call[{name}]" for name in ("netfilter", "lirc_mode2")),
+        "test_verifier::test_the_verifier_accepts_what_is_left_for_later[flush_from_work_queue]",
+        "test_verifier::test_the_verifier_accepts_what_is_left_for_later[flush_from_task_work]",
+    }
 )
 
 #: What is not applicable by a contract, each with the reason that the run gives.
