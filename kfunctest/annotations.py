@@ -4,7 +4,8 @@
 The tags and their meaning are those of the kernel's tools/testing/selftests/bpf/test_loader.c, so that a file moves
 between the two trees as it is. Supported are ``__success``, ``__failure``, ``__msg``, ``__not_msg``, ``__retval``,
 ``__log_level``, ``__flag`` and ``__description``. What concerns unprivileged loading is passed over, and any other tag
-is an error, because to pass over it would pass a program that was not judged.
+is an error, because to pass over it would pass a program that was not judged. In the kernel's own files the rest is
+read as well, as far as it says when a program is to be judged at all; what it says beyond that is noted as not held.
 
 These say what the newest verifier does. What an older one says or decides instead stands beside them, in tags of our
 own that name the last generation of verifiers for which it holds: ``__msg_until("6.12", "...")``.
@@ -27,6 +28,19 @@ from kfunctest.guest.btf import Btf
 #: distribution may carry the verifier of another kernel.
 GENERATIONS: Final = ("6.12", "7.2", "7.3")
 
+#: What test_loader.c does not read as a number but takes for anything at all: a pointer, as a result.
+_ANYTHING = 0xBADCAFE
+#: Annotations of the kernel's own files about what becomes of an accepted program, which is not held here.
+_NOT_HELD = {
+    "test_expect_xlated": "__xlated",
+    "test_jited": "__jited",
+    "test_expect_stdout": "__stdout",
+    "test_expect_stderr": "__stderr",
+    "test_linear_size": "__linear_size",
+    "test_btf_path": "__btf_path",
+    "test_btf_func_path": "__btf_func_path",
+}
+
 #: enum values of include/uapi/linux/bpf.h, as test_loader.c takes them by name.
 _FLAGS = {
     "BPF_F_STRICT_ALIGNMENT": 1 << 0,
@@ -45,7 +59,7 @@ _CLASSES = {"[:digit:]": "0-9", "[:xdigit:]": "0-9a-fA-F", "[:alpha:]": "a-zA-Z"
 #: also the generation.
 _TAG = re.compile(
     r"comment:(?:(?P<number>\d+):)?(?:kfunctest_until=(?P<until>[^:]*):)?"
-    r"(?P<name>(?:test|kfunctest)_\w+)(?:=(?P<value>.*))?",
+    r"(?P<name>(?:test|kfunctest|load)_\w+)(?:=(?P<value>.*))?",
     re.DOTALL,
 )
 
@@ -65,6 +79,10 @@ class Expectation:
 
     ``retval`` is what a test run must return, None for no test run. ``log_level`` is 0 where none was asked for.
     ``kfuncs`` names those that the program cannot do without and that have nothing to do with memcgs.
+
+    Of the kernel's own files only: ``auxiliary`` programs are loaded beside others and not judged, ``machines`` names
+    those that the program is for, if not all, ``with_jit`` whether it is for kernels with or without a JIT, if not
+    both, and ``not_held`` the annotations that are not.
     """
 
     success: bool = True
@@ -74,11 +92,21 @@ class Expectation:
     flags: int = 0
     description: str = ""
     kfuncs: tuple[str, ...] = ()
+    auxiliary: bool = False
+    machines: tuple[str, ...] = ()
+    with_jit: bool | None = None
+    not_held: tuple[str, ...] = ()
 
     @property
     def wants_log(self) -> int:
         """The log level to load with: an accepted program leaves a log only when one is asked for."""
         return self.log_level or int(self.success and bool(self.messages))
+
+    def returned_wrongly(self, retval: int) -> str | None:
+        """What a test run was expected to return and what it returned, or None. Numbers are of 32 bits."""
+        if self.retval is None or self.retval == _ANYTHING or (self.retval ^ retval) & 0xFFFFFFFF == 0:
+            return None
+        return f"expected: {self.retval}\nseen: {retval}, when it was run"
 
     def mismatch(self, loaded: bool, log: str) -> str | None:
         """What was expected and what was seen, or None when they agree. Messages are found one behind the other."""
@@ -124,9 +152,10 @@ def generation(probe: Annotated, loaded: bool, log: str) -> str:
     return GENERATIONS[-1]
 
 
-def expectations(btf: Btf) -> dict[str, Annotated]:
+def expectations(btf: Btf, start: Expectation | None = None) -> dict[str, Annotated]:
     """The expectations of each program of an object that has any, by the program's name.
 
+    ``start`` is what programs of the kernel's own files expect without a word; None for files of ours.
     Raises SpecError when an annotation is not supported or its value cannot be read.
     """
     tags: dict[str, list[_Tag]] = {}
@@ -137,17 +166,18 @@ def expectations(btf: Btf) -> dict[str, Annotated]:
             tags.setdefault(function, []).append(tag)
     # A stable sort: where there are no numbers, the compiler's own order is all there is.
     return {
-        function: _annotated(function, sorted(found, key=lambda tag: tag.number)) for function, found in tags.items()
+        function: _annotated(function, sorted(found, key=lambda tag: tag.number), start)
+        for function, found in tags.items()
     }
 
 
-def of_object(path: Path) -> dict[str, Annotated]:
-    """The expectations that the compiled BPF object ``path`` holds. Raises SpecError."""
+def of_object(path: Path, start: Expectation | None = None) -> dict[str, Annotated]:
+    """The expectations that the compiled BPF object ``path`` holds, as :func:`expectations` says. Raises SpecError."""
     with path.open("rb") as file:
         section = ELFFile(file).get_section_by_name(".BTF")
         if section is None:
             raise SpecError(f"{path} has no BTF", remedy="compile it with -g")
-        return expectations(Btf(section.data()))
+        return expectations(Btf(section.data()), start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +188,11 @@ class _Tag:
     value: str
 
 
-def _annotated(function: str, tags: list[_Tag]) -> Annotated:
-    found = newest = _expectation(function, Expectation(), [tag for tag in tags if tag.until is None])
+def _annotated(function: str, tags: list[_Tag], start: Expectation | None) -> Annotated:
+    plain = [tag for tag in tags if tag.until is None]
+    if start is not None:
+        start, plain = _upstream(start, plain)
+    found = newest = _expectation(function, start or Expectation(), plain)
     older = []
     for last in reversed(GENERATIONS[:-1]):
         if own := [tag for tag in tags if tag.until == last]:
@@ -172,6 +205,23 @@ def _annotated(function: str, tags: list[_Tag]) -> Annotated:
             remedy=f"the known ones are {', '.join(GENERATIONS[:-1])}",
         )
     return Annotated(newest, tuple(older))
+
+
+def _upstream(start: Expectation, tags: list[_Tag]) -> tuple[Expectation, list[_Tag]]:
+    """What the annotations say that only the kernel's own files have, and the rest of them."""
+    found, rest = start, []
+    for tag in tags:
+        if tag.name == "test_auxiliary":
+            found = replace(found, auxiliary=True)
+        elif tag.name == "test_arch":
+            found = replace(found, machines=(*found.machines, tag.value))
+        elif tag.name == "load_mode":
+            found = replace(found, with_jit=tag.value == "jited")
+        elif tag.name in _NOT_HELD:
+            found = replace(found, not_held=(*found.not_held, _NOT_HELD[tag.name]))
+        else:
+            rest.append(tag)
+    return found, rest
 
 
 def _expectation(function: str, start: Expectation, tags: list[_Tag]) -> Expectation:
@@ -210,7 +260,7 @@ def _number(function: str, text: str) -> int:
     if text in ("INT_MIN", "_INT_MIN"):
         return -(1 << 31)
     try:
-        return int(text.strip("() "), 0)
+        return int(text.strip("() ").rstrip("uUlL"), 0)
     except ValueError:
         raise SpecError(f"{function}: the annotation's value {text!r} is no number", remedy="write it out") from None
 

@@ -79,6 +79,39 @@ def test_annotation_that_is_not_supported_is_an_error(folder: Path) -> None:
         read(folder, '__test_tag("test_jited=nop")')
 
 
+def upstream(folder: Path, tags: str, flags: int = 0x84) -> Expectation:
+    """What the same would mean in the kernel's own tree."""
+    source = folder / "tagged.bpf.c"
+    source.write_text(PROGRAM.format(tags))
+    return of_object(bpfbuild.build(source), Expectation(flags=flags))["program"].newest
+
+
+def test_upstreams_annotations_say_when_a_program_is_judged(folder: Path) -> None:
+    tags = "test_arch=X86_64", "test_arch=ARM64", "load_mode=no_jited", "test_auxiliary", "test_expect_xlated=0: exit"
+    found = upstream(folder, "".join(f'__test_tag("{tag}")' for tag in tags) + " __failure")
+    assert (found.machines, found.with_jit, found.auxiliary) == (("X86_64", "ARM64"), False, True)
+    assert (found.not_held, found.success) == (("__xlated",), False)
+
+
+def test_upstreams_programs_begin_with_flags_that_can_be_taken_away(folder: Path) -> None:
+    assert upstream(folder, "__flag(!BPF_F_TEST_REG_INVARIANTS)").flags == 4
+
+
+def test_what_only_upstream_has_is_an_error_in_files_of_ours(folder: Path) -> None:
+    with pytest.raises(SpecError, match="program: the annotation load_mode is not supported"):
+        read(folder, '__test_tag("load_mode=no_jited")')
+
+
+@pytest.mark.parametrize("expected, returned", [("-7", -7), ("0xfffffff9", -7), ("1", 1), ("0xbadcafe", 5)])
+def test_result_of_a_run_that_agrees(folder: Path, expected: str, returned: int) -> None:
+    """Numbers are of 32 bits, and upstream's POINTER_VALUE is any."""
+    assert read(folder, f"__retval({expected})").returned_wrongly(returned) is None
+
+
+def test_result_of_a_run_that_disagrees(folder: Path) -> None:
+    assert read(folder, "__retval(7)").returned_wrongly(-7) == "expected: 7\nseen: -7, when it was run"
+
+
 @pytest.mark.parametrize(
     "tags, why",
     [
@@ -199,7 +232,18 @@ def test_unknown_wording_is_judged_as_the_newest(folder: Path, loaded: bool, log
     assert generation(probe, loaded, log) == GENERATIONS[-1]
 
 
-@pytest.mark.parametrize("name, success", [("refused", False), ("refused_license", False), ("accepted", True)])
+@pytest.mark.parametrize(
+    "name, success",
+    [
+        ("refused", False),
+        ("refused_license", False),
+        ("refused_contexts", False),
+        ("refused_pointers", False),
+        ("accepted", True),
+        ("accepted_contexts", True),
+        ("accepted_deferred", True),
+    ],
+)
 def test_programs_of_the_suite_are_annotated(folder: Path, name: str, success: bool) -> None:
     found = of_object(bpfbuild.build(BPF / f"{name}.bpf.c"))
     assert {program.newest.success for program in found.values()} == {success}
