@@ -39,6 +39,7 @@ def collect(monitor: Monitor, console: Console, folder: Path, slowdown: int) -> 
     ``folder`` is for a named pipe. Nothing of it is to be asked of the VM afterwards.
     """
     start = console.size()
+    cpus = registers(monitor)  # before an NMI, which ends the VM
     problem = ""
     try:
         with _keyboard(monitor, console, folder) as press:
@@ -52,7 +53,7 @@ def collect(monitor: Monitor, console: Console, folder: Path, slowdown: int) -> 
     else:
         told = f"the console answers neither sysrq{problem} nor an NMI; nothing is known of the kernel's stacks"
     said = console.text(start)[:ENOUGH].rstrip()
-    return "\n".join(filter(None, (registers(monitor), told, said)))
+    return "\n".join(filter(None, (cpus, told, said)))
 
 
 def registers(monitor: Monitor) -> str:
