@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kfunctest.plugin.sendable import fit
 from kfunctest.results import Between, Outcome, Result, Splat
 
 #: What a later phase of the test can still take back.
@@ -65,13 +66,13 @@ def between(report: pytest.TestReport) -> Iterable[Between]:
 
 def _said(report: pytest.TestReport) -> dict[str, Any]:
     """What the process that ran the test says of this phase, beyond pytest's own."""
-    said: dict[str, Any] | None = getattr(report, "kfunctest", None)
-    return said or {}
+    said: dict[str, Any] = fit(getattr(report, "kfunctest", None) or {})
+    return said
 
 
 def _message(report: pytest.TestReport) -> str:
     """What pytest-xdist says of a worker that died; not longreprtext, which begins with the worker's Python."""
-    text = "" if report.passed else str(report.longrepr or "")
+    text = "" if report.passed else str(fit(str(report.longrepr or "")))
     return next((line for line in text.splitlines() if line.strip()), "")
 
 
@@ -79,7 +80,7 @@ def _details(report: pytest.TestReport) -> str:
     if report.passed or isinstance(report.longrepr, tuple):
         return ""
     shown = [f"--- {title} ---\n{text}" for title, text in report.sections if title not in OF_THEIR_OWN]
-    return "\n".join([f"=== {report.when} ===", report.longreprtext, *shown])
+    return str(fit("\n".join([f"=== {report.when} ===", report.longreprtext, *shown])))
 
 
 def _failing_line(report: pytest.TestReport, file: str) -> int:

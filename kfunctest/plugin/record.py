@@ -7,6 +7,7 @@ the worker in its input (xdist forwards no other message than its own).
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from kfunctest.errors import EXIT_INFRA, KfunctestError
 from kfunctest.plugin import facts, phases, reporting
 from kfunctest.plugin import plan as plans
 from kfunctest.plugin.ending import Ending, Stop, stop
+from kfunctest.plugin.sendable import fit
 from kfunctest.plugin.session import Session
 from kfunctest.results import Between, Result, Run
 
@@ -46,6 +48,17 @@ class Reporter:
         """Send the plan before xdist sends its own message, so that it is there first."""
         if self._channel and not session.config.option.collectonly:
             self._channel.send(_plan(session, self._session))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_to_serializable(self) -> Generator[None, Any, Any]:
+        """Let a report through whatever its test, a console or a program said."""
+        return fit((yield))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """The same for what was seen after the last test."""
+        output: dict[str, Any] = getattr(session.config, "workeroutput", {})
+        output[BETWEEN] = fit(output.get(BETWEEN, []))
 
 
 def _plan(session: pytest.Session, ours: Session) -> plans.Plan:
