@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
 from pathlib import Path
 
 from kfunctest import bpfbuild, proc
@@ -51,7 +53,8 @@ def run(folder: Path, script: str) -> str:
     (folder / "script").write_text("\n".join(body) + "\n")
     argv = vm.command(kernel.image, accelerator.choose(), vm.Shape(memory="3G"))
     argv += ["--rwdir", str(folder), "--", f"sh {shlex.quote(str(folder / 'script'))} >{folder}/output"]
-    done = proc.run(argv, seconds=SECONDS, stdin="", check=False)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin:/sbin"  # vng starts its parts by name
+    done = proc.run(argv, seconds=SECONDS, stdin="", env={"PATH": path}, check=False)
     output = (folder / "output").read_text() if (folder / "output").exists() else ""
     assert "the-script-ended" in output, f"{output}\n{done.stderr[-6000:]}"
     return output
