@@ -73,6 +73,9 @@ class OfVm:
             return self._died(death.Death(kernel=True, why=f"the kernel panicked: {why}"), during)
         if agent := death.of_agent(text, self.console.text(start)):
             return self._died(agent, during)
+        # An oops ends a thread: that of the agent's which was in the kernel. The others live on, and answer nothing.
+        if why := death.oops(self.console.text(start)):
+            return self._died(death.Death(kernel=True, why=f"an oops, and no answer of the agent since: {why}"), during)
         seen = stacks.collect(self.monitor, self.console, self.folder, self.slowdown)
         return VmHung(f"during {during}: {how}", self.console.tail(), seen=seen)
 
