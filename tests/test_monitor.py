@@ -211,6 +211,19 @@ def test_silence_after_a_panic_is_a_crash(vm: OfVm, qemu: FakeQemu) -> None:
     assert "hung in the middle of it" in lost.what
 
 
+def test_silence_after_an_oops_is_a_crash(vm: OfVm, qemu: FakeQemu) -> None:
+    """It ended the thread of the agent's that was in the kernel; an oops before this request ended none of these."""
+    before = vm.console.size()
+    oops = "BUG: kernel NULL pointer dereference, address: 0\nOops: 0002 [#1] SMP\nRIP: 0010:spin+0x1/0x2\n"
+    with vm.console.path.open("a") as out:
+        out.write(oops)
+    lost = vm.silent("agent.ping", before, "no answer within 6 s")
+    assert type(lost) is VmDied
+    assert "NULL pointer dereference" in lost.what
+    assert "at spin+0x1/0x2" in lost.what
+    assert "inject-nmi" not in qemu.said
+
+
 def test_a_channel_that_breaks_under_a_living_vm(vm: OfVm, qemu: FakeQemu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inquest, "END_SECONDS", 0.1)
     lost = vm.gone("agent.ping", 0, "the channel ended")
