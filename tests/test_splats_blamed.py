@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from kfunctest import proc
+from kfunctest import proc, results
+from kfunctest.results import Outcome
 from tests.kernellogs import COMPLAINTS
 from tests.playedkernel import BAD, CHECKOUT, CONFTEST, GOOD, TESTS, Ran
 
@@ -198,6 +199,31 @@ def test_what_both_lost_is_never_a_pass(run: Run) -> None:
     ran = run(flood + "    with vm.console.path.open('a') as out: print('** 17 printk messages dropped **', file=out)")
     assert ran.outcome("test_bad") == "failed"
     assert "17 records of the kernel's log were lost" in ran.message("test_bad")
+
+
+@pytest.mark.parametrize(
+    "body, word",
+    [
+        ("vm.lose(VmLost('the agent was killed', '...'))", "the agent was killed"),
+        ("raise InfraError('no space left')", "no space left"),
+        ("vm.lost = VmLost('the agent was killed', '...')", "the agent was killed"),
+        ("vm.lost = VmLost('the agent was killed', '...')\n    pytest.skip('why not')", "the agent was killed"),
+    ],
+)
+def test_a_machine_that_fails_after_a_complaint_unsays_none(run: Run, body: str, word: str) -> None:
+    ran = run(f"from kfunctest.errors import InfraError\ndef test_bad(vm):\n    vm.say(WARN)\n    {body}")
+    assert ran.outcome("test_bad") == "failed"
+    assert ran.message("test_bad").startswith(f"{word}; the kernel complained: warn: WARNING: mm/made_up.c:12")
+    assert "[ cut here ]" in ran.text
+    assert ran.status == 1
+
+
+def test_a_complaint_on_the_way_out_is_not_hidden_by_the_machine(run: Run, tmp_path: Path) -> None:
+    ran = run("from kfunctest.errors import InfraError\ndef test_bad(late): raise InfraError('no space left')")
+    assert ran.status == 1
+    (result,) = results.read(tmp_path / "results" / "latest" / results.NAME).results
+    assert result.outcome is Outcome.FAILED
+    assert result.message.startswith("no space left; the kernel complained: warn")
 
 
 def test_taint_that_the_log_does_not_explain(run: Run) -> None:

@@ -13,7 +13,8 @@ from kfunctest.results import Between, Outcome, Result, Splat
 
 #: What a later phase of the test can still take back.
 GOOD = (Outcome.PASSED, Outcome.SKIPPED, Outcome.XFAILED)
-#: What a failed phase does not hide. An infra error does: nothing was learned about a machine that is gone.
+#: What a failed phase does not hide. An infra error does, but for what the kernel complained of nonetheless: nothing
+#: else was learned about a machine that is gone.
 WORSE_THAN_FAILED = (Outcome.CRASHED, Outcome.HUNG)
 #: Sections of pytest's that results have fields for.
 OF_THEIR_OWN = ("to reproduce", "kernel log")
@@ -23,11 +24,13 @@ WORKER_DIED = "???"
 
 def result(reports: Sequence[pytest.TestReport], test: str, kernel: str, line: int) -> Result:
     """The result of a test, from the reports of its phases in their order. ``line`` is where the test begins."""
-    deciding, outcome = reports[0], outcome_of(reports[0])
+    deciding, outcome, before = reports[0], outcome_of(reports[0]), ""
     for report in reports[1:]:
         later = outcome_of(report)
         hidden = outcome in (Outcome.FAILED, Outcome.XPASSED) and later in WORSE_THAN_FAILED
+        hidden |= outcome is Outcome.INFRA and later.bad and _complained(report)
         if hidden or (outcome in GOOD and later is not Outcome.PASSED):
+            before = str(_said(deciding).get("message", "")) if outcome is Outcome.INFRA else ""
             deciding, outcome = report, later
     said = [_said(report) for report in reports]
     file = test.partition("::")[0]
@@ -36,7 +39,7 @@ def result(reports: Sequence[pytest.TestReport], test: str, kernel: str, line: i
         kernel=kernel,
         outcome=outcome,
         seconds=round(sum(report.duration for report in reports), 3),
-        message=_said(deciding).get("message") or _message(deciding),
+        message="; ".join(filter(None, (before, _said(deciding).get("message") or _message(deciding)))),
         details="\n".join(filter(None, (_details(report) for report in reports))),
         reproduce=next((text for extra in said if (text := extra.get("reproduce"))), ""),
         file=file,
@@ -51,6 +54,11 @@ def result(reports: Sequence[pytest.TestReport], test: str, kernel: str, line: i
 def outcome_of(report: pytest.TestReport) -> Outcome:
     """How one phase ended. A report that nobody judged, as that of a worker that died, says nothing about a kernel."""
     return Outcome(_said(report).get("outcome", Outcome.INFRA))
+
+
+def _complained(report: pytest.TestReport) -> bool:
+    """Whether the kernel complained in this phase of something that nobody expected."""
+    return any(not splat["expected"] for splat in _said(report).get("splats", ()))
 
 
 def splats(data: Iterable[dict[str, Any]]) -> tuple[Splat, ...]:

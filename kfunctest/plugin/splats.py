@@ -12,7 +12,7 @@ import pytest
 from _pytest.outcomes import Exit  # pytest.exit.Exception, which mypy does not take for a class
 
 from kfunctest.errors import VmDied, VmLost
-from kfunctest.plugin import ADDED, SESSION, plan
+from kfunctest.plugin import ADDED, COMPLAINT, COMPLAINTS, SESSION, plan
 from kfunctest.plugin.expected import HELP, Expected, expectations
 from kfunctest.plugin.statuses import Statuses
 from kfunctest.results import Between, Outcome, Splat
@@ -114,7 +114,8 @@ class Splats:
         self._earlier = (*self._earlier, *seen)
         added: dict[str, Any] = {"splats": [asdict(splat) for splat in seen], "log": log}
         if why := _why(seen, expected, self._earlier, report):
-            added |= {"outcome": str(Outcome.FAILED), "message": _fail(report, why, seen)}
+            complaint = "" if all(splat.expected for splat in seen) else why
+            added |= {"outcome": str(Outcome.FAILED), "message": _fail(report, why, seen), COMPLAINT: complaint}
         if log and report.failed:
             report.sections.append(("kernel log", "\n".join(log.splitlines()[-SHOWN:])))
         added["between"] = [asdict(between) for between in self._unreported]
@@ -218,7 +219,7 @@ def _fail(report: pytest.TestReport, why: str, seen: Iterable[Splat]) -> str:
     """Make a failure of the report; returns the one line that says why it is one."""
     text = "\n\n".join([why, *(splat.text for splat in seen if not splat.expected)])
     if report.failed and report.longrepr and not report.longreprtext.startswith("[XPASS(strict)]"):
-        report.sections.append(("the kernel's complaints", text))
+        report.sections.append((COMPLAINTS, text))
         crash = getattr(report.longrepr, "reprcrash", None)
         first = (crash.message if crash else report.longreprtext).partition("\n")[0]
         return f"{first}; {why}"
