@@ -44,7 +44,7 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[Any], report: pytest.TestR
     """
     error = _told(item, call)
     outcome = _outcome(item, error, call, report)
-    added = {**item.stash.get(ADDED, {})}
+    added = item.stash.get(ADDED, {}).copy()
     complaint = added.pop(COMPLAINT, "")
     if outcome in BEYOND_PYTEST:
         if complaint and all(title != COMPLAINTS for title, _ in report.sections):

@@ -199,6 +199,9 @@ class Recorder:
 
     def _end(self, session: pytest.Session, run: Run) -> None:
         """Write the reports, then the last line: a run that is killed on the way has none."""
+        if session.exitstatus == pytest.ExitCode.OK and run.unreached:
+            session.exitstatus = EXIT_INFRA
+            self._ending.add(Stop(f"{len(run.unreached)} tests that were to run have no result; run again", EXIT_INFRA))
         recorded, now, status = not self._trouble, facts.now(), int(session.exitstatus)
         self._run = replace(run, ended=now, status=status, stopped=self._stopped)
         try:
