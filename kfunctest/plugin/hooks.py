@@ -124,10 +124,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Fetch the kernels, if a test asks for one, before the first test runs."""
     if not session.testsfailed:
-        from kfunctest.plugin import collect
+        from kfunctest.plugin import collect, parallel
 
         run = not session.config.option.collectonly
         collect.finish(session.items, session.config.stash[SESSION], run=run)
+        parallel.same_kernels(session)
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
