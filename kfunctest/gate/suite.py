@@ -52,7 +52,8 @@ def _run(argv: Sequence[str], seconds: float, output: Path, show: Callable[[byte
     """Run to the end or the deadline; returns the status, and the last line that was written."""
     # virtme-ng starts its parts by name. What GitHub shows of a run is said of the whole matrix, which knows the lists.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    env = {"PATH": path, "GITHUB_ACTIONS": None, "GITHUB_STEP_SUMMARY": None}
+    # Words of somebody's own for pytest could leave out most tests.
+    env = {"PATH": path, "GITHUB_ACTIONS": None, "GITHUB_STEP_SUMMARY": None, "PYTEST_ADDOPTS": None}
     tail = b""
     deadline = time.monotonic() + seconds
     with (
