@@ -69,6 +69,11 @@ def test_a_test_without_a_result() -> None:
     assert unexpected(once(*GOOD[:2])) == ["run 1: test_a.py::test_numa has no result"]
 
 
+def test_a_run_that_judged_nothing() -> None:
+    skipped = [replace(result, outcome=Outcome.SKIPPED) for result in GOOD]
+    assert unexpected(once(*skipped)) == ["run 1: no test was put to the kernel"]
+
+
 def test_a_run_without_a_whole_results_file() -> None:
     cut = Once(-9, 1.0, None, "results.jsonl was cut short after 3 results")
     assert unexpected(once(*GOOD), cut) == ["run 2: status -9, results.jsonl was cut short after 3 results"]

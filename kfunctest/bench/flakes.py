@@ -124,6 +124,8 @@ def _seen(once: Once, usual: dict[tuple[str, str], Outcome]) -> list[str]:
     there = {(result.test, result.kernel) for result in once.run.results}
     missing = {*once.run.unreached, *usual} - there
     lines += [f"{test} has no result" for test, _ in sorted(missing)]
+    if not any(result.outcome.judged for result in once.run.results):
+        lines.append("no test was put to the kernel")
     if once.status and not lines:
         lines.append(f"status {once.status}, though each of its {len(there)} results is good")
     return lines
