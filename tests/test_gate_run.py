@@ -266,6 +266,12 @@ def test_a_run_that_does_not_end_is_ended_with_all_that_it_started(tmp_path: Pat
     wait_until(lambda: not Path("/proc", shown.decode().strip()).exists(), seconds=30, what="the end of its child")
 
 
+def test_a_run_that_closes_its_output_and_goes_on_is_ended_too(tmp_path: Path) -> None:
+    start = time.monotonic()
+    assert python("import os, time; os.close(1); os.close(2); time.sleep(60)", tmp_path, seconds=3)[0] == -9
+    assert time.monotonic() - start < 30
+
+
 def test_a_process_that_outlives_its_run_does_not_hold_up_the_gate(tmp_path: Path) -> None:
     code = "import subprocess; subprocess.Popen(['sleep', '1000'], start_new_session=False); print('done')"
     start = time.monotonic()
