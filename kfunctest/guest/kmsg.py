@@ -7,6 +7,8 @@ import os
 import time
 
 DEVICE = "/dev/kmsg"
+#: What must be so for the log to be followed.
+REMEDY = "boot without printk.devkmsg=off a kernel that has CONFIG_PRINTK=y, outside of a container"
 TAINTED = "/proc/sys/kernel/tainted"
 #: Lets each WARN_ONCE() and pr_warn_once() speak once more: Documentation/admin-guide/clearing-warn-once.rst.
 CLEAR_WARN_ONCE = "/sys/kernel/debug/clear_warn_once"
@@ -32,14 +34,20 @@ def follow(whole: bool) -> tuple[int, int]:
     Returns a handle, and the sequence number that comes next. Raises LogClosed.
     """
     reader = os.open(DEVICE, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if whole:
-        return reader, 0
+    try:
+        return reader, 0 if whole else _next(reader)
+    except BaseException:
+        os.close(reader)
+        raise
+
+
+def _next(reader: int) -> int:
     os.lseek(reader, 0, os.SEEK_END)
     mark = f"kfunctest: follows from {time.monotonic_ns()}"
     _write(mark)
     records = _read(reader, mark.encode())[0]
     last = records[records.rindex(b"\n", 0, -1) + 1 :] if records.count(b"\n") > 1 else records
-    return reader, int(last.split(b",", 2)[1]) + 1
+    return int(last.split(b",", 2)[1]) + 1
 
 
 def close(reader: int) -> None:
