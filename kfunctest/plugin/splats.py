@@ -68,7 +68,7 @@ class Splats:
         if self._watch is None or self._watch.vm is not vm:
             self._watch = Watch(vm, ours=vm.accelerator.name != NATIVE)
             booted = self._watch.look(f"begin {test}")
-            self._tell(booted, self._after[0] if self._after[1] == kernel else "", test, kernel)
+            self._tell(booted, "", test, kernel)
             if booted.died:
                 raise booted.died
         self._item = request.node
