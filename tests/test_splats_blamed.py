@@ -130,6 +130,7 @@ def test_a_test_may_say_what_it_expects_while_it_runs(run: Run) -> None:
     [
         ("'wran'", "there is no such kind; choose among atomic, bad-page"),
         ("'warn', match='('", "is no regular expression"),
+        ("'panic'", "nothing excuses a kernel that dies"),
         ("", "takes one kind and match="),
         ("'warn', regex='a'", "takes one kind and match="),
     ],
@@ -224,6 +225,36 @@ def test_a_complaint_on_the_way_out_is_not_hidden_by_the_machine(run: Run, tmp_p
     (result,) = results.read(tmp_path / "results" / "latest" / results.NAME).results
     assert result.outcome is Outcome.FAILED
     assert result.message.startswith("no space left; the kernel complained: warn")
+
+
+def test_a_log_that_cannot_be_followed_is_the_machines_fault(run: Run) -> None:
+    closed = "def closed(self, whole): raise GuestError('PermissionError', 'not this log', '')\nFakeVm._follow = closed"
+    ran = run(f"from kfunctest.errors import GuestError\n{closed}", GOOD)
+    assert ran.outcome("test_good") == "infra"
+    assert ran.status == 3
+    assert "PermissionError: not this log); boot without printk.devkmsg=off" in ran.text
+
+
+def test_what_each_boot_makes_the_kernel_say_boots_nothing_anew(run: Run) -> None:
+    ran = run(GOOD, "def test_next(vm, boots): assert len(boots) == 1", boot_log=COMPLAINTS["ubsan"])
+    assert ran.outcome("test_next") == "passed"
+    assert ran.status == 1
+
+
+def test_a_second_boot_is_a_boot(run: Run) -> None:
+    ran = run("def test_bad(vm): vm.say(COMPLAINTS['ubsan'])", GOOD, boot_log=COMPLAINTS["warn"])
+    assert [found["after"] for found in ran.all("between")] == ["", ""]
+    assert "7.9.1, while booting, before test_it.py::test_good:" in ran.text
+
+
+def test_what_is_left_behind_counts(run: Run) -> None:
+    ran = run(
+        "from kfunctest.errors import InfraError",
+        "def test_good(vm, request):\n    session = request.config.stash[SESSION]\n"
+        "    session._owned.callback(lambda: session._say(InfraError('something was left behind')))",
+    )
+    assert "something was left behind" in ran.text.splitlines()[-1]
+    assert ran.status == 3
 
 
 def test_taint_that_the_log_does_not_explain(run: Run) -> None:

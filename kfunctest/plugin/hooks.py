@@ -143,6 +143,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(line)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End what runs, once fixtures are done with it: should it leave something behind, the status must say so."""
+    from kfunctest.plugin.statuses import Statuses
+
+    session.config.stash[SESSION].close()
+    session.config.pluginmanager.getplugin(Statuses.NAME).decide(session)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Note where the console is when a test begins."""
