@@ -68,7 +68,12 @@ def splats(data: Iterable[dict[str, Any]]) -> tuple[Splat, ...]:
 
 def between(report: pytest.TestReport) -> Iterable[Between]:
     """What the kernel complained of while no test ran, as far as this phase's report tells."""
-    for found in _said(report).get("between", ()):
+    return between_of(_said(report).get("between", ()))
+
+
+def between_of(data: Iterable[dict[str, Any]]) -> Iterable[Between]:
+    """The same as it travels in a report, or from a worker of pytest-xdist that has ended."""
+    for found in data:
         yield Between(**{**found, "splats": splats(found["splats"])})
 
 

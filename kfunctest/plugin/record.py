@@ -17,15 +17,15 @@ from _pytest.outcomes import Exit  # pytest.exit.Exception, which mypy does not 
 
 from kfunctest import results
 from kfunctest.errors import EXIT_INFRA, KfunctestError
-from kfunctest.plugin import facts, phases, reporting
+from kfunctest.plugin import BETWEEN, facts, phases, reporting
 from kfunctest.plugin import plan as plans
 from kfunctest.plugin.ending import Ending, Stop, stop
 from kfunctest.plugin.sendable import fit
 from kfunctest.plugin.session import Session
 from kfunctest.results import Between, Result, Run
 
-#: Under which keys a worker of pytest-xdist finds the channel for its plan, and leaves what was seen after its tests.
-PLAN, BETWEEN = "kfunctest_plan", "kfunctest_between"
+#: Under which key a worker of pytest-xdist finds the channel for its plan.
+PLAN = "kfunctest_plan"
 LATEST = "latest"
 
 
@@ -135,8 +135,8 @@ class Recorder:
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_testnodedown(self, node: object) -> None:
         """Take over what a worker of pytest-xdist saw after its last test."""
-        for found in getattr(node, "workeroutput", {}).get(BETWEEN, ()):
-            self.add_between(Between(**{**found, "splats": phases.splats(found["splats"])}))
+        for found in phases.between_of(getattr(node, "workeroutput", {}).get(BETWEEN, ())):
+            self.add_between(found)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from _pytest.outcomes import Exit  # pytest.exit.Exception, which mypy does not take for a class
 
 from kfunctest.errors import VmDied, VmLost
-from kfunctest.plugin import ADDED, COMPLAINT, COMPLAINTS, SESSION, plan
+from kfunctest.plugin import ADDED, BETWEEN, COMPLAINT, COMPLAINTS, SESSION, phases, plan
 from kfunctest.plugin.expected import HELP, Expected, expectations
 from kfunctest.plugin.statuses import Statuses
 from kfunctest.results import Between, Outcome, Splat
@@ -21,8 +21,6 @@ from kfunctest.target.watch import Found, Watch
 
 #: What runs on a machine that goes on living, and logged what others did, instead of an accelerator's name.
 NATIVE = "native"
-#: Under which key a worker of pytest-xdist leaves what was seen after its tests; see record.py.
-BETWEEN = "kfunctest_between"
 #: Lines of the kernel's log that a failure shows on the terminal; reports have all of it.
 SHOWN = 60
 
@@ -190,9 +188,7 @@ class Splats:
             self._unreported.append(Between(kernel, after, before, found.splats))
 
     def _keep(self, found: Iterable[dict[str, Any]]) -> None:
-        for between in found:
-            splats = tuple(Splat(**splat) for splat in between["splats"])
-            self._between.append(Between(**{**between, "splats": splats}))
+        self._between += phases.between_of(found)
         if self._between and (statuses := self._config.pluginmanager.getplugin(Statuses.NAME)):
             statuses.speaks_against_a_kernel()
 
