@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,17 @@ def test_a_hang_is_asked_for_stacks(vm: OfVm, qemu: FakeQemu) -> None:
     assert "CPU 1 is at 0xffffffff81555555, interrupts off" in lost.seen
     assert "inject-nmi" not in qemu.said
     os.close(pipes[0])
+
+
+def test_a_slow_machine_gives_qemu_more_time(vm: OfVm, qemu: FakeQemu, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stacks, "MONITOR", 0.2)
+
+    def late(_: dict[str, object]) -> object:
+        threading.Event().wait(0.6)
+        return {"running": False, "status": "paused"}
+
+    qemu.does["query-status"] = late
+    assert "does not run the guest (paused)" in str(replace(vm, slowdown=20).silent("agent.ping", 0, "no answer"))
 
 
 @pytest.mark.parametrize("answers", [True, False])

@@ -66,7 +66,7 @@ class OfVm:
 
     def silent(self, during: str, start: int, how: str) -> VmDied:
         """See :class:`Inquest`. A kernel that hangs is asked for its stacks."""
-        if why := _not_running(self.monitor):
+        if why := _not_running(self.monitor, self.slowdown):
             return self._died(death.Death(kernel=False, why=why), during)
         text = self.console.text()
         if why := death.panic(text):
@@ -85,12 +85,12 @@ class OfVm:
         return kind(f"during {during}: {found.why}{remedy}", self.console.tail())
 
 
-def _not_running(monitor: Monitor) -> str | None:
+def _not_running(monitor: Monitor, slowdown: int) -> str | None:
     """Why QEMU runs no guest; None when it does."""
     if monitor.stopped:
         return "QEMU was stopped (SIGSTOP or a debugger)"
     try:
-        state = monitor.ask("query-status", stacks.MONITOR)
+        state = monitor.ask("query-status", stacks.MONITOR * slowdown)
     except NoAnswer as error:
         return str(error)
     # RunState of QEMU's qapi/run-state.json: "internal-error" is a KVM that could not go on, "io-error" a disk.
