@@ -48,7 +48,7 @@ class Memcg:
         self.kill()
         # Children are removed first: one wait is enough for all of them.
         remove = cgroup.remove if "/" in self.path else cgroup.remove_and_settle
-        self._target.call(remove, self.path, LEAVE_SECONDS)
+        self._target.call(remove, self.path, self._target.stretched(LEAVE_SECONDS))
 
     def child(self, name: str = "child") -> Memcg:
         """A memcg below this one, removed with it. No process may be in this one then: they live in leaves."""
