@@ -85,6 +85,18 @@ class Memcg:
         """
         return self.fault(surely_flushed(cpus))
 
+    def stir_ancestors(self, cpus: int) -> None:
+        """Make the next flush certain of each ancestor as well.
+
+        An update climbs only as far as the first memcg that has enough pending already (memcg_rstat_updated(),
+        mm/memcontrol.c). Where the kernel's flusher was done with an ancestor a moment after this memcg had got there
+        again, nothing reaches that ancestor before this memcg is flushed, as a reader of its memory.stat does it. What
+        climbs then can be short by what CPUs hold back, so it takes a second round, and a third for what was under way.
+        """
+        for _ in range(3):
+            self.stat()
+            self.stir(cpus)
+
     def write_file(self, path: str, size: int) -> int:
         """Write ``size`` bytes to the guest's file ``path``. The VM's writable folders are tmpfs: charged as shmem."""
         return self._work("write_file", path, size)
