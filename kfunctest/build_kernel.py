@@ -10,9 +10,10 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from kfunctest import contract
-from kfunctest.errors import KfunctestError
+from kfunctest.errors import EXIT_USAGE, KfunctestError
 from kfunctest.kernels import build, fragments, named, patches, paths, source, spec
 from kfunctest.kernels.build import Recipe
 from kfunctest.kernels.progress import Progress
@@ -39,8 +40,16 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """With the status that a wrong request has everywhere else."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with one line."""
+        self.exit(EXIT_USAGE, f"build-kernel: {message}; see {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="scripts/build-kernel",
         description="build a kernel for the suite, slim and reproducibly, and cache it",
         epilog="exit status: 0: it is built, and the line on stdout judges it; 3: the machine, a tool or the network "

@@ -45,7 +45,7 @@ def test_a_memcg_goes_away_after_as_many_puts_as_gets(vm: Vm, memcg: Memcg, bpf:
     path = f"{memcg.path}/held"
     identity = vm.call(cgroup.create, path)
     after = pairs.run(program, "pairs_args", cgroup_id=identity, pairs=PAIRS)
-    vm.call(cgroup.remove, path, LEAVE_SECONDS)
+    vm.call(cgroup.remove, path, vm.stretched(LEAVE_SECONDS))
     assert (after["retval"], after["done"]) == (0, PAIRS), f"get of {path}: expected {PAIRS} memcgs, seen {after}"
     wait_until_gone(vm, memcg, path, before)
 
@@ -72,7 +72,7 @@ def removed(vm: Vm, memcg: Memcg) -> Iterator[tuple[str, int]]:
     zombie = vm.call(workers.spawn, path)
     try:
         vm.call(workers.kill, zombie)
-        vm.call(cgroup.remove, path, LEAVE_SECONDS)
+        vm.call(cgroup.remove, path, vm.stretched(LEAVE_SECONDS))
         yield path, identity
     finally:
         vm.call(workers.end, zombie)

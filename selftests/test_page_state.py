@@ -39,7 +39,10 @@ UNTRACKED = ("NR_ISOLATED_ANON", "NR_DIRTIED", "NR_WRITTEN", "NR_VMSCAN_IMMEDIAT
 
 def flushed(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, item: int, *, busy: Memcg | None = None) -> int:
     """The item after a flush of all that was done before, by the worker in ``busy`` or else in the memcg itself."""
-    (busy or memcg).stir(vm.cpus)
+    if busy:
+        busy.stir_ancestors(vm.cpus)
+    else:
+        memcg.stir(vm.cpus)
     return kfuncs.flushed(memcg, Call("PAGE_STATE", item))[0]
 
 

@@ -117,7 +117,7 @@ def test_root_page_state_agrees_with_memory_stat_of_the_root(
     it up between the two last readings. A value that is wrong is so in every round.
     """
     touched = memcg.charge_anon(plenty(vm.cpus, vm.page_size))
-    memcg.stir(vm.cpus)
+    memcg.stir_ancestors(vm.cpus)
     stat = vm.call(cgroup.read_keys, "", "memory.stat")
     names = printed(through_page_state(items.enum("node_stat_item") | items.enum("memcg_stat_item")), stat)
     assert len(names) >= 20, f"only {len(names)} keys of memory.stat of root can be compared: {sorted(stat)}"
@@ -141,7 +141,7 @@ def test_root_page_state_agrees_with_memory_stat_of_the_root(
 
 def test_root_counts_at_least_what_its_child_does(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     memcg.charge_anon(plenty(vm.cpus, vm.page_size))
-    memcg.stir(vm.cpus)
+    memcg.stir_ancestors(vm.cpus)
     names = ("NR_ANON_MAPPED", "MEMCG_KMEM", "NR_PAGETABLE")
     calls = [Call("PAGE_STATE", getattr(items, name)) for name in names]
     kfuncs.flush_stats(None)

@@ -63,7 +63,7 @@ def test_vm_events_of_a_parent_count_its_children(vm: Vm, memcg: Memcg, kfuncs: 
     leaf, idle = memcg.child("busy"), memcg.child("idle")
     burst = 4 * surely_flushed(vm.cpus)
     leaf.fault(burst)
-    leaf.stir(vm.cpus)
+    leaf.stir_ancestors(vm.cpus)
     value = sandwich(lambda: flushed(kfuncs, memcg, items.PGFAULT), lambda: kfuncs.vm_events(leaf, items.PGFAULT))
     assert value, f"PGFAULT of {leaf.path}, against that of its parent {memcg.path}: {value}"
     least = burst - flush_lag(vm.cpus)

@@ -11,7 +11,7 @@ _SECTIONS = dict(section.rstrip("\n").split("\n", 1) for section in _TEXT.remove
 
 #: What kernels say without complaining, or about others than themselves.
 HARMLESS: Final = _SECTIONS.pop("harmless")
-_STACK = _SECTIONS.pop("stack")
+_STACK = _SECTIONS.pop("any stack")
 #: By kind, or by kind, comma and variety: one complaint each, from its first line to its last.
 COMPLAINTS: Final = {name: text.replace("@STACK@", _STACK) for name, text in _SECTIONS.items()}
 

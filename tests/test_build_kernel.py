@@ -118,6 +118,18 @@ def test_setup_reads_what_is_judged_to_its_end(monkeypatch: pytest.MonkeyPatch) 
     assert seen == [False, True, True]
 
 
+@pytest.mark.parametrize("words", [[], ["debian:7.2", "--flavor", "debug"]], ids=["no source", "no such option"])
+def test_a_wrong_command_line_is_a_request_that_cannot_be_met(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        build_kernel.main(words)
+    assert ended.value.code == USAGE
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    assert re.match("build-kernel: .*(SOURCE|--flavor).*; see scripts/build-kernel --help", lines[0]), lines
+
+
 def test_the_help_tells_the_statuses(tmp_path: Path) -> None:
     done = built(tmp_path, "--help")
     assert done.status == 0

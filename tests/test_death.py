@@ -90,6 +90,7 @@ def test_why_a_kernel_panicked(text: str, why: str | None) -> None:
         (OOM_OF_WORKER, "host-signal", False, "from outside"),
         ("", "guest-shutdown", False, "shut itself down"),
         (f"[ 1.0] {AGENT_ENDED} 137\n", "guest-shutdown", False, "agent ended by signal 9, and the kernel lives"),
+        (f"[ 1.0] {AGENT_ENDED} 0\n", "guest-shutdown", False, "the channel to the agent broke"),
         (f"[ 1.0] {AGENT_ENDED} 1\n", "guest-shutdown", False, "agent ended with status 1"),
         (OOM, "guest-shutdown", False, "OOM killer ended the agent.*--memory"),
         (OOM_OF_WORKER + f"[ 1.0] {AGENT_ENDED} 137\n", "guest-shutdown", False, "by signal 9"),

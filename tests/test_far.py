@@ -163,7 +163,10 @@ def test_an_agent_that_never_speaks_is_given_up(
     there: Callable[..., Place], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(far, "CONNECT_SECONDS", 1.0)
-    with pytest.raises(InfraError, match="no agent on somebody@somewhere"), agent(there("exec sleep 987"), tmp_path):
+    with (
+        pytest.raises(InfraError, match="somebody@somewhere gave no agent within 1 s"),
+        agent(there("exec sleep 987"), tmp_path),
+    ):
         pass
 
 

@@ -4,11 +4,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kfunctest.bench.flakes import Flakes, Once
+from kfunctest import proc
+from kfunctest.bench.flakes import Flakes, Once, flakes
+from kfunctest.kernels.model import Kernel
 from kfunctest.results import Between, Outcome, Result, Run, Splat
+from kfunctest.target.accelerator import Accelerator
 
 WARN = Splat("warn", "WARNING: mm/memcontrol.c:1", "WARNING: mm/memcontrol.c:1\n...")
 GOOD = (
@@ -64,6 +69,11 @@ def test_a_test_without_a_result() -> None:
     assert unexpected(once(*GOOD[:2])) == ["run 1: test_a.py::test_numa has no result"]
 
 
+def test_a_run_that_judged_nothing() -> None:
+    skipped = [replace(result, outcome=Outcome.SKIPPED) for result in GOOD]
+    assert unexpected(once(*skipped)) == ["run 1: no test was put to the kernel"]
+
+
 def test_a_run_without_a_whole_results_file() -> None:
     cut = Once(-9, 1.0, None, "results.jsonl was cut short after 3 results")
     assert unexpected(once(*GOOD), cut) == ["run 2: status -9, results.jsonl was cut short after 3 results"]
@@ -71,3 +81,18 @@ def test_a_run_without_a_whole_results_file() -> None:
 
 def test_a_status_that_no_result_explains() -> None:
     assert unexpected(once(*GOOD, status=3)) == ["run 1: status 3, though each of its 3 results is good"]
+
+
+def test_words_of_somebodys_own_for_pytest_narrow_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def run(*_: object, env: object = None, **__: object) -> proc.Completed:
+        asked.append(env)
+        return proc.Completed((), 0, "", "")
+
+    monkeypatch.setattr(proc, "run", run)
+    kernel = Kernel.__new__(Kernel)
+    object.__setattr__(kernel, "spec", "7.2")
+    object.__setattr__(kernel, "release", "7.2")
+    flakes(kernel, Accelerator("tcg", "", 1), 1, "kfunc", tmp_path, lambda _: None)
+    assert asked == [{"PYTEST_ADDOPTS": None}]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -166,3 +167,18 @@ def test_the_ci_definitions_judge_the_kernels_of_the_gate() -> None:
         lines = [line.strip() for line in (CHECKOUT / file).read_text().splitlines()]
         names = [line[3:-1] for line in lines if line.startswith('- "')]
         assert names == wanted, file
+
+
+@pytest.mark.parametrize(
+    "file, limit, unit",
+    [
+        (".github/workflows/kfunctest.yml", r"timeout-minutes: (\d+)", 1),
+        (".gitlab-ci.yml", r"timeout: (\d+) hours", 60),
+    ],
+)
+def test_a_gate_of_ci_ends_before_its_job_is_ended(file: str, limit: str, unit: int) -> None:
+    """A job that is ended by the CI leaves no record."""
+    text = (CHECKOUT / file).read_text()
+    gate = re.search(r"scripts/gate --minutes (\d+) ", text)
+    assert gate, file
+    assert int(gate[1]) + 30 <= max(int(found) * unit for found in re.findall(limit, text))

@@ -250,6 +250,11 @@ def test_how_a_run_ended_and_what_it_said(tmp_path: Path) -> None:
     assert python("import os; os.kill(os.getpid(), 9)", tmp_path)[:2] == (-9, "")
 
 
+def test_words_of_somebodys_own_for_pytest_narrow_no_gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-k only_this_one")
+    assert python("import os; print('PYTEST_ADDOPTS' in os.environ)", tmp_path)[:2] == (0, "False")
+
+
 def test_a_run_that_does_not_end_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
     code = (
         "import subprocess, time; p = subprocess.Popen(['sleep', '1000']); print(p.pid, flush=True); time.sleep(1000)"
@@ -259,6 +264,12 @@ def test_a_run_that_does_not_end_is_ended_with_all_that_it_started(tmp_path: Pat
     assert (status, said) == (-9, "it did not end within 0 minutes")
     assert time.monotonic() - start < 30
     wait_until(lambda: not Path("/proc", shown.decode().strip()).exists(), seconds=30, what="the end of its child")
+
+
+def test_a_run_that_closes_its_output_and_goes_on_is_ended_too(tmp_path: Path) -> None:
+    start = time.monotonic()
+    assert python("import os, time; os.close(1); os.close(2); time.sleep(60)", tmp_path, seconds=3)[0] == -9
+    assert time.monotonic() - start < 30
 
 
 def test_a_process_that_outlives_its_run_does_not_hold_up_the_gate(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from kfunctest.gate import baseline
 from kfunctest.gate.lists import Entry, Lists
 from kfunctest.gate.matrix import Matrix, Row
 from kfunctest.gate.verdict import Status
+from kfunctest.results import Splat
 from tests.gating import WARNING, A, B, judge, row, said
 
 
@@ -139,6 +140,26 @@ def test_with_a_baseline_only_what_is_new_is_bad() -> None:
 def test_what_got_worse_is_new(before: str, now: str, new: bool) -> None:
     known = baseline.of(Matrix("2026-01-01", "scripts/gate", (row(a=before, b="passed"),)))
     assert (judge(row(a=now, b="passed"), known=known).status == Status.BAD) is new
+
+
+def complaining(*splats: Splat) -> Row:
+    """A kernel on which the test A failed and complained so."""
+    judged = row(a="failed", b="passed")
+    assert judged.run
+    first, *others = judged.run.results
+    return replace(judged, run=replace(judged.run, results=(replace(first, splats=splats), *others)))
+
+
+def test_a_complaint_that_a_known_failure_did_not_have_is_new() -> None:
+    """A use after free must not hide behind a failure of long standing."""
+    kasan = Splat("kasan", "BUG: KASAN: slab-use-after-free in f+0x12/0x34", "")
+    again = replace(WARNING, line="WARNING: CPU: 0 PID: 5 at mm/x.c:1 f+0x12/0x34")
+    known = baseline.of(Matrix("2026-01-01", "scripts/gate", (complaining(WARNING),)))
+    assert judge(complaining(kasan), known=known).status == Status.BAD
+    assert judge(complaining(again, kasan), known=known).status == Status.BAD
+    assert judge(complaining(again), known=known).status == Status.PASS
+    assert judge(complaining(again, replace(kasan, expected=True)), known=known).status == Status.PASS
+    assert judge(complaining(), known=known).status == Status.PASS
 
 
 def test_a_baseline_makes_no_pass_of_what_was_not_judged() -> None:

@@ -10,16 +10,7 @@ from typing import Any, cast
 import pytest
 
 from kfunctest.guest import kmsg
-from kfunctest.target.kernel_log import (
-    LONGEST_MARK,
-    Log,
-    Record,
-    clean,
-    from_console,
-    logged,
-    parse,
-    shown,
-)
+from kfunctest.target.kernel_log import LONGEST_MARK, Log, Record, clean, from_console, logged, parse, shown
 from kfunctest.target.protocol import Target
 
 
@@ -58,9 +49,12 @@ class FakeKernel:
 
     def _rest(self, reader: int, mark: str) -> tuple[bytes, bool]:
         unread = [(number, line) for number, line in self.kept if number >= self.opened[reader]][: self.answer]
-        self.opened[reader] = unread[-1][0] + 1
+        self.opened[reader] = unread[-1][0] + 1 if unread else self._next
         raw = b"".join(line for _, line in unread)
         return raw, mark.encode() in raw
+
+    def _passing(self) -> int | None:
+        return None
 
     def _close(self, reader: int) -> None:
         del self.opened[reader]
@@ -117,6 +111,49 @@ def test_a_slice_longer_than_an_answer_is_fetched_whole() -> None:
     kernel.answer = 10
     seen = log.look("mark")
     assert [record.text for record in seen.records] == [f"line {number}" for number in range(25)]
+
+
+class Storm(FakeKernel):
+    """A kernel that never stops talking, and keeps less than it says between two answers."""
+
+    def __init__(self, *, room: int) -> None:
+        super().__init__(room)
+        self.answer = 10
+        self.answers = 0
+        self.quiet = False
+        #: Each record is overwritten before it is read: no answer holds any.
+        self.hasty = False
+
+    def _rest(self, reader: int, mark: str) -> tuple[bytes, bool]:
+        self.answers += 1
+        assert self.answers < 100, "the log is read for ever"
+        for _ in range(0 if self.quiet else 30):
+            self.say("and another thing")
+        return (b"", False) if self.hasty else super()._rest(reader, mark)
+
+    def _passing(self) -> int | None:
+        return None if self.quiet else self._next
+
+
+@pytest.mark.parametrize("room", [20, 200])
+def test_a_storm_that_overwrites_the_mark_ends_the_look(room: int) -> None:
+    kernel = Storm(room=room)
+    log = Log(as_target(kernel), whole=True)
+    for number in range(room - 10):
+        kernel.say(f"line {number}")
+    seen = log.look("mark")
+    assert seen.lost > 0
+    assert seen.records
+    kernel.quiet = True
+    log.look("next")
+    kernel.say("calm")
+    assert [record.text for record in log.look("last").records] == ["calm"]
+
+
+def test_a_storm_that_no_reader_can_follow_ends_the_look() -> None:
+    kernel = Storm(room=20)
+    kernel.hasty = True
+    assert Log(as_target(kernel), whole=True).look("mark").lost > 0
 
 
 def test_a_boot_whose_first_records_are_gone_says_how_many() -> None:
@@ -186,7 +223,13 @@ class Device:
         monkeypatch.setattr(kmsg, "_write", lambda mark: None)
         monkeypatch.setattr(kmsg, "_SHOWS", 0.02)
         monkeypatch.setattr(kmsg, "_rearm", self._rearm)
-        monkeypatch.setattr(kmsg, "os", SimpleNamespace(read=self._read))
+        self.closed = 0
+        flags = dict.fromkeys(("O_RDONLY", "O_NONBLOCK", "O_CLOEXEC", "SEEK_END"), 0)
+        system = SimpleNamespace(read=self._read, open=lambda *_: 5, lseek=lambda *_: 0, close=self._close, **flags)
+        monkeypatch.setattr(kmsg, "os", system)
+
+    def _close(self, _reader: int) -> None:
+        self.closed += 1
 
     def _rearm(self) -> bool:
         self.cleared += 1
@@ -219,6 +262,18 @@ def test_a_record_that_is_being_written_is_waited_for(monkeypatch: pytest.Monkey
 def test_overwritten_records_do_not_end_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     Device(monkeypatch, BrokenPipeError, b"4,2,0,-;a\n", MARK)
     assert kmsg.look(0, "mark", False)[0].startswith(b"4,2")
+
+
+def test_records_that_are_overwritten_as_fast_as_they_come_end_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    Device(monkeypatch, *[BrokenPipeError] * 5000)
+    assert kmsg.look(0, "mark", False)[:2] == (b"", False)
+
+
+def test_a_record_that_passes_is_waited_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device(monkeypatch, BlockingIOError, BrokenPipeError, b"4,17,0,-;a storm\n")
+    assert kmsg.passing() == 17
+    assert kmsg.passing() is None
+    assert device.closed == 2
 
 
 def test_a_log_that_takes_no_marks_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -166,11 +167,23 @@ def test_a_hang_is_asked_for_stacks(vm: OfVm, qemu: FakeQemu) -> None:
     os.close(pipes[0])
 
 
+def test_a_slow_machine_gives_qemu_more_time(vm: OfVm, qemu: FakeQemu, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stacks, "MONITOR", 0.2)
+
+    def late(_: dict[str, object]) -> object:
+        threading.Event().wait(0.6)
+        return {"running": False, "status": "paused"}
+
+    qemu.does["query-status"] = late
+    assert "does not run the guest (paused)" in str(replace(vm, slowdown=20).silent("agent.ping", 0, "no answer"))
+
+
 @pytest.mark.parametrize("answers", [True, False])
 def test_a_hang_with_interrupts_off(vm: OfVm, qemu: FakeQemu, answers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stacks, "BEGIN", 0.3)
 
     def nmi(_: dict[str, object]) -> object:
+        del qemu.does["human-monitor-command"]  # a kernel that panics takes QEMU with it
         if answers:
             with vm.console.path.open("a") as out:
                 out.write(
@@ -208,6 +221,19 @@ def test_silence_after_a_panic_is_a_crash(vm: OfVm, qemu: FakeQemu) -> None:
     lost = vm.silent("agent.ping", 0, "no answer within 6 s")
     assert type(lost) is VmDied
     assert "hung in the middle of it" in lost.what
+
+
+def test_silence_after_an_oops_is_a_crash(vm: OfVm, qemu: FakeQemu) -> None:
+    """It ended the thread of the agent's that was in the kernel; an oops before this request ended none of these."""
+    before = vm.console.size()
+    oops = "BUG: kernel NULL pointer dereference, address: 0\nOops: 0002 [#1] SMP\nRIP: 0010:spin+0x1/0x2\n"
+    with vm.console.path.open("a") as out:
+        out.write(oops)
+    lost = vm.silent("agent.ping", before, "no answer within 6 s")
+    assert type(lost) is VmDied
+    assert "NULL pointer dereference" in lost.what
+    assert "at spin+0x1/0x2" in lost.what
+    assert "inject-nmi" not in qemu.said
 
 
 def test_a_channel_that_breaks_under_a_living_vm(vm: OfVm, qemu: FakeQemu, monkeypatch: pytest.MonkeyPatch) -> None:

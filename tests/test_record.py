@@ -11,6 +11,7 @@ import pytest
 
 from kfunctest import proc, results
 from kfunctest.plugin.plan import without_kernel
+from kfunctest.reports.write import FILES
 from kfunctest.results import Outcome
 from kfunctest.wait import wait_until
 from tests import childsuite, fakekernel
@@ -239,7 +240,7 @@ def test_the_disk_is_full(child: Child) -> None:
 def test_every_report_is_written_beside_the_results(child: Child, workers: tuple[str, ...]) -> None:
     done = child.judge(*workers, "--kcidb-origin", "my_ci")
     assert done.status == 1
-    for name in ("junit.xml", "results.ktap", "test_progs.json", "kcidb.json", "report.html"):
+    for name in FILES:
         text = (child.latest / name).read_text()
         assert "test_fails" in text, name
         assert "scripts/kfunc --kernel " in text, f"{name} does not say how to repeat a failure"
@@ -273,3 +274,22 @@ def test_github_actions_is_told(child: Child) -> None:
     done = child.judge(env={"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)})
     assert "\n::error file=test_all.py,line=7,title=failed%3A test_fails on " in done.stdout
     assert "test_fails" in summary.read_text().replace("&#95;", "_")
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["plain", "xdist"])
+def test_whatever_a_test_says_is_recorded(tmp_path: Path, image: Path, workers: tuple[str, ...]) -> None:
+    """Bytes that no encoding explains, as Python reads them from a console, and control bytes."""
+    child = childsuite.write(
+        tmp_path / "child",
+        image,
+        "import sys\n"
+        "def test_first(kernel): assert 0, 'a \\udc80 \\x00 \\x1b[31m ]]> b'\n"
+        "def test_second(kernel): sys.stdout.buffer.write(b'\\xff\\x00'); assert 0\n"
+        "def test_third(kernel): pass\n",
+    )
+    done = child.judge(*workers)
+    assert done.status == 1, done.stdout + done.stderr
+    assert child.outcomes == {"test_first": "failed", "test_second": "failed", "test_third": "passed"}
+    assert child.result("test_first").message == "AssertionError: a \\udc80 \x00 \x1b[31m ]]> b"
+    for name in FILES:
+        assert "\x00" not in (child.latest / name).read_text()

@@ -40,6 +40,40 @@ def test_every_pattern_has_its_example() -> None:
     assert unused == {"kmsan"}, "give each pattern an example in kernellogs.py"
 
 
+TRACE = COMPLAINTS["stack"]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "python3 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0\nCPU: 1 PID: 71 Comm: python3",
+        "unchecked MSR access error: RDMSR from 0x852 at rIP: 0xffffffff (made_up+0x1/0x2)",
+        f"sysrq: Show backtrace of all active CPUs\n{TRACE}",
+    ],
+)
+def test_a_stack_that_is_no_complaint(before: str) -> None:
+    assert find(log(f"{before}\n{TRACE}\nafter")) == ()
+
+
+def test_one_victim_explains_one_stack() -> None:
+    oom = f"python3 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0\n{TRACE}"
+    assert find(log(f"{oom}\n{oom}")) == ()
+    assert [splat.kind for splat in find(log(f"{oom}\n{TRACE}"))] == ["stack"]
+
+
+@pytest.mark.parametrize("kind", ["workqueue", "soft-lockup", "panic"])
+def test_more_stacks_of_a_complaint_are_no_more_complaints(kind: str) -> None:
+    assert [splat.kind for splat in find(log(f"{COMPLAINTS[kind]}\nNMI backtrace for cpu 1\n{TRACE}"))] == [kind]
+
+
+def test_a_stack_that_cannot_be_walked_ends_no_complaint() -> None:
+    """Nor does what is said of it hide where the complaint is from."""
+    aside = COMPLAINTS["unwind"]
+    (found,) = find(log(COMPLAINTS["warn"].replace(" <TASK>\n", f" <TASK>\n{aside}\n")))
+    assert found.kind == "warn"
+    assert found.text.endswith(END)
+
+
 def test_two_complaints_are_two() -> None:
     found = find(log(f"{COMPLAINTS['warn']}\n{COMPLAINTS['kasan']}\n{COMPLAINTS['warn']}"))
     assert [splat.kind for splat in found] == ["warn", "kasan", "warn"]

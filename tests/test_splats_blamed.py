@@ -9,158 +9,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from kfunctest import proc
+from kfunctest import proc, results
+from kfunctest.results import Outcome
 from tests.kernellogs import COMPLAINTS
-
-CHECKOUT = Path(__file__).resolve().parents[1]
-CONFTEST = '''
-import json
-from pathlib import Path
-import pytest
-from kfunctest.errors import VmDied, VmLost
-from kfunctest.kernels.model import Facts, Kernel
-from kfunctest.plugin import SESSION
-from kfunctest.plugin.statuses import Statuses
-from kfunctest.target.accelerator import Accelerator
-from kfunctest.target.console import Console
-from kfunctest.target.vm import Vm
-from tests.kernellogs import COMPLAINTS
-
-pytest_plugins = ["kfunctest.plugin.hooks"]
-KERNEL = Kernel(
-    spec="none", release="7.9.1", image=Path("/nonexistent/vmlinuz"), image_digest="", modules=None, origin="a test's",
-    resolved=None, config=None,
-    facts=Facts(enums=(), kfuncs=frozenset({"bpf_mem_cgroup_usage"}), bpf_functions=frozenset(), memcg=True,
-        btf_size=0),
-)
-
-
-class FakeVm(Vm):
-    """A kernel's log, its console, its taint; ``once`` is what WARN_ONCE() has said already."""
-
-    def __init__(self, console, boot_log):
-        self.kernel, self.lost, self.spent, self.console = KERNEL, None, None, Console(console)
-        self.accelerator = Accelerator("kvm", "", 1)
-        self.records, self.read, self.taint, self.once, self.room = [], 0, 0, set(), 10000
-        self.dies_at = ""
-        console.touch()
-        self.say(boot_log)
-
-    def say(self, text, priority=4):
-        for line in text.splitlines():
-            self.records.append(f"{priority},{len(self.records)},{len(self.records)},-;{line}".encode() + bytes([10]))
-            with self.console.path.open("a") as out:
-                print(f"[    1.000000] {line}", file=out)
-
-    def warn_once(self):
-        if "w" not in self.once:
-            self.say(COMPLAINTS["warn"])
-            self.once.add("w")
-
-    def lose(self, error):
-        self.lost = error
-        raise error
-
-    def call(self, function, *args):
-        return self.call_within(1, function, *args)
-
-    def call_within(self, seconds, function, *args):
-        if self.lost:
-            raise self.lost
-        return getattr(self, f"_{function.__name__}")(*args)
-
-    def _follow(self, whole):
-        return 0, 0
-
-    def _look(self, reader, mark, rearm):
-        if self.dies_at and self.dies_at in mark:
-            self.say("Kernel panic - not syncing: made up")
-            self.lose(VmDied("the kernel panicked", "..."))
-        self.say(mark, priority=14)
-        oldest = max(self.read, len(self.records) - self.room)
-        kept = self.records[oldest:]
-        self.read = len(self.records)
-        if rearm and any(int(record.split(b",")[0]) < 8 for record in kept):
-            self.once.clear()
-        return b"".join(kept), True, self.taint, True
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_configure(config):
-    session = config.stash[SESSION]
-    session._kernels = [KERNEL]
-    session.prepare = lambda: None
-    booted = []
-
-    def boot(kernel, shape):
-        booted.append(1)
-        boot_log = config.rootpath / "boot_log"
-        text = boot_log.read_text() if boot_log.exists() else "booted"
-        return FakeVm(config.rootpath / f"console-{len(booted)}", text)
-
-    session._boot = boot
-    session.booted = booted
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_runtest_logreport(report):
-    if hasattr(report, "kfunctest"):
-        with Path("reports").open("a") as out:
-            out.write(json.dumps({"when": report.when, **report.kfunctest}) + "\\n")
-
-
-@pytest.fixture
-def vm(request):
-    return request.config.stash[SESSION].vm(KERNEL)
-
-
-@pytest.fixture
-def boots(request):
-    return request.config.stash[SESSION].booted
-
-
-@pytest.fixture
-def late(vm):
-    yield
-    vm.say(COMPLAINTS["warn"])
-
-
-@pytest.fixture
-def early(vm):
-    vm.say(COMPLAINTS["warn"])
-'''
-TESTS = "import pytest\nfrom conftest import *\npytestmark = pytest.mark.kfunc\nWARN = COMPLAINTS['warn']\n"
-GOOD = "def test_good(vm): vm.say('all is well')"
-BAD = "def test_bad(vm): vm.say(WARN)"
-
-
-@dataclass
-class Ran:
-    status: int
-    text: str
-    #: What each phase's report carries, in order.
-    phases: list[dict[str, object]]
-
-    def outcome(self, test: str) -> str:
-        """The first outcome of a test that is not ``passed``."""
-        found = [str(carried["outcome"]) for carried in self.phases if str(carried["test"]).endswith(f"::{test}")]
-        assert found, f"{test} was not run:\n{self.text}"
-        return next((outcome for outcome in found if outcome != "passed"), "passed")
-
-    def message(self, test: str) -> str:
-        """The message of the first phase that has one."""
-        of_test = [carried for carried in self.phases if str(carried["test"]).endswith(f"::{test}")]
-        return next((str(carried["message"]) for carried in of_test if carried["message"]), "")
-
-    def all(self, key: str) -> list[dict[str, object]]:
-        """Everything that the phases carry under this key."""
-        return [found for carried in self.phases for found in carried.get(key, ())]  # type: ignore[attr-defined]
-
+from tests.playedkernel import BAD, CHECKOUT, CONFTEST, GOOD, TESTS, Ran
 
 Run = Callable[..., Ran]
 
@@ -274,6 +130,7 @@ def test_a_test_may_say_what_it_expects_while_it_runs(run: Run) -> None:
     [
         ("'wran'", "there is no such kind; choose among atomic, bad-page"),
         ("'warn', match='('", "is no regular expression"),
+        ("'panic'", "nothing excuses a kernel that dies"),
         ("", "takes one kind and match="),
         ("'warn', regex='a'", "takes one kind and match="),
     ],
@@ -343,6 +200,61 @@ def test_what_both_lost_is_never_a_pass(run: Run) -> None:
     ran = run(flood + "    with vm.console.path.open('a') as out: print('** 17 printk messages dropped **', file=out)")
     assert ran.outcome("test_bad") == "failed"
     assert "17 records of the kernel's log were lost" in ran.message("test_bad")
+
+
+@pytest.mark.parametrize(
+    "body, word",
+    [
+        ("vm.lose(VmLost('the agent was killed', '...'))", "the agent was killed"),
+        ("raise InfraError('no space left')", "no space left"),
+        ("vm.lost = VmLost('the agent was killed', '...')", "the agent was killed"),
+        ("vm.lost = VmLost('the agent was killed', '...')\n    pytest.skip('why not')", "the agent was killed"),
+    ],
+)
+def test_a_machine_that_fails_after_a_complaint_unsays_none(run: Run, body: str, word: str) -> None:
+    ran = run(f"from kfunctest.errors import InfraError\ndef test_bad(vm):\n    vm.say(WARN)\n    {body}")
+    assert ran.outcome("test_bad") == "failed"
+    assert ran.message("test_bad").startswith(f"{word}; the kernel complained: warn: WARNING: mm/made_up.c:12")
+    assert "[ cut here ]" in ran.text
+    assert ran.status == 1
+
+
+def test_a_complaint_on_the_way_out_is_not_hidden_by_the_machine(run: Run, tmp_path: Path) -> None:
+    ran = run("from kfunctest.errors import InfraError\ndef test_bad(late): raise InfraError('no space left')")
+    assert ran.status == 1
+    (result,) = results.read(tmp_path / "results" / "latest" / results.NAME).results
+    assert result.outcome is Outcome.FAILED
+    assert result.message.startswith("no space left; the kernel complained: warn")
+
+
+def test_a_log_that_cannot_be_followed_is_the_machines_fault(run: Run) -> None:
+    closed = "def closed(self, whole): raise GuestError('PermissionError', 'not this log', '')\nFakeVm._follow = closed"
+    ran = run(f"from kfunctest.errors import GuestError\n{closed}", GOOD)
+    assert ran.outcome("test_good") == "infra"
+    assert ran.status == 3
+    assert "PermissionError: not this log); boot without printk.devkmsg=off" in ran.text
+
+
+def test_what_each_boot_makes_the_kernel_say_boots_nothing_anew(run: Run) -> None:
+    ran = run(GOOD, "def test_next(vm, boots): assert len(boots) == 1", boot_log=COMPLAINTS["ubsan"])
+    assert ran.outcome("test_next") == "passed"
+    assert ran.status == 1
+
+
+def test_a_second_boot_is_a_boot(run: Run) -> None:
+    ran = run("def test_bad(vm): vm.say(COMPLAINTS['ubsan'])", GOOD, boot_log=COMPLAINTS["warn"])
+    assert [found["after"] for found in ran.all("between")] == ["", ""]
+    assert "7.9.1, while booting, before test_it.py::test_good:" in ran.text
+
+
+def test_what_is_left_behind_counts(run: Run) -> None:
+    ran = run(
+        "from kfunctest.errors import InfraError",
+        "def test_good(vm, request):\n    session = request.config.stash[SESSION]\n"
+        "    session._owned.callback(lambda: session._say(InfraError('something was left behind')))",
+    )
+    assert "something was left behind" in ran.text.splitlines()[-1]
+    assert ran.status == 3
 
 
 def test_taint_that_the_log_does_not_explain(run: Run) -> None:

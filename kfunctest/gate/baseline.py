@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 from kfunctest.gate.matrix import Matrix, Row, unexpected_between
+from kfunctest.reports.text import one_line
 from kfunctest.results import Outcome, Result
 
 #: A failure that became a crash is a new one; a crash that became a failure is not.
@@ -20,9 +21,11 @@ class Baseline:
     rows: dict[str, Row] = field(default_factory=dict)
 
     def knows(self, kernel: str, result: Result) -> bool:
-        """Whether this test ended on the kernel of this name as badly as now, or worse."""
+        """Whether this test ended on the kernel of this name as badly as now, or worse, with all its complaints."""
         before = self.rows[kernel].results.get(result.test) if kernel in self.rows else None
-        return before is not None and _SEVERITY.get(before.outcome, 0) >= _SEVERITY[result.outcome]
+        if before is None or _SEVERITY.get(before.outcome, 0) < _SEVERITY[result.outcome]:
+            return False
+        return _complaints(result) <= _complaints(before)
 
     def knows_kernel(self, kernel: str, bad: str) -> bool:
         """Whether the same was said against the whole kernel."""
@@ -31,7 +34,7 @@ class Baseline:
     def knows_splat(self, kernel: str, line: str) -> bool:
         """Whether the kernel said the same, but for numbers, between whichever tests."""
         run = self.rows[kernel].run if kernel in self.rows else None
-        return run is not None and _gist(line) in map(_gist, unexpected_between(run))
+        return run is not None and _gist_between(line) in map(_gist_between, unexpected_between(run))
 
     def gone(self, row: Row) -> list[str]:
         """Tests that judged the kernel then, and do not now though it was judged."""
@@ -47,7 +50,17 @@ def of(matrix: Matrix) -> Baseline:
     return Baseline({row.kernel: row for row in matrix.rows})
 
 
-def _gist(line: str) -> str:
-    """A complaint without what differs from boot to boot: where it came between tests, numbers and addresses."""
+def _complaints(result: Result) -> set[str]:
+    """What the kernel complained of during a test that did not expect it."""
+    return {_gist(splat.kind, splat.line) for splat in result.splats if not splat.expected}
+
+
+def _gist_between(line: str) -> str:
+    """The same of a complaint between tests, wherever it came."""
     kind, _, rest = line.partition(" ")
-    return re.sub(r"\b(0x)?[0-9a-f]*\d[0-9a-f]*\b", "N", f"{kind}{rest.partition(': ')[2]}")
+    return _gist(kind, rest.partition(": ")[2])
+
+
+def _gist(kind: str, line: str) -> str:
+    """A complaint without what differs from boot to boot: numbers and addresses."""
+    return re.sub(r"\b(0x)?[0-9a-f]*\d[0-9a-f]*\b", "N", f"{kind} {one_line(line)}")

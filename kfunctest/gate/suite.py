@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from kfunctest import proc, results
+from kfunctest.wait import wait_until
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 OUTPUT: Final = "output.txt"
@@ -52,7 +53,8 @@ def _run(argv: Sequence[str], seconds: float, output: Path, show: Callable[[byte
     """Run to the end or the deadline; returns the status, and the last line that was written."""
     # virtme-ng starts its parts by name. What GitHub shows of a run is said of the whole matrix, which knows the lists.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    env = {"PATH": path, "GITHUB_ACTIONS": None, "GITHUB_STEP_SUMMARY": None}
+    # Words of somebody's own for pytest could leave out most tests.
+    env = {"PATH": path, "GITHUB_ACTIONS": None, "GITHUB_STEP_SUMMARY": None, "PYTEST_ADDOPTS": None}
     tail = b""
     deadline = time.monotonic() + seconds
     with (
@@ -72,8 +74,18 @@ def _run(argv: Sequence[str], seconds: float, output: Path, show: Callable[[byte
                 break
         else:
             proc.kill_group(process)
-            return process.returncode, f"it did not end within {seconds / 60:.0f} minutes"
-        return process.wait(), _last(tail.decode(errors="replace"))
+            return process.returncode, _late(seconds)
+        try:
+            left = max(deadline - time.monotonic(), _TICK)
+            wait_until(lambda: process.poll() is not None, seconds=left, what="its end")
+        except TimeoutError:  # it closed its output, and goes on
+            proc.kill_group(process)
+            return process.returncode, _late(seconds)
+        return process.returncode, _last(tail.decode(errors="replace"))
+
+
+def _late(seconds: float) -> str:
+    return f"it did not end within {seconds / 60:.0f} minutes"
 
 
 def _last(text: str) -> str:

@@ -8,6 +8,8 @@ import os
 import time
 
 ROOT = "/sys/fs/cgroup"
+#: membarrier(2) on x86-64, and its command that synchronize_rcu() answers: kernel/sched/membarrier.c.
+_MEMBARRIER, _GLOBAL = 324, 1
 
 
 def prepare() -> None:
@@ -57,6 +59,24 @@ def remove(path: str, seconds: float) -> None:
             if error.errno != errno.EBUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.005)
+
+
+def remove_and_settle(path: str, seconds: float) -> None:
+    """The same, and wait until the kernel has looked at the last references, so that what it says then is heard.
+
+    A count that underflowed is found by an RCU callback after the removal: percpu_ref_switch_to_atomic_rcu(),
+    lib/percpu-refcount.c. Those of other CPUs may lag behind one grace period.
+    """
+    remove(path, seconds)
+    for _ in range(2):
+        grace_period()
+
+
+def grace_period() -> None:
+    """Wait for an RCU grace period, where the kernel lets us: not without CONFIG_MEMBARRIER, nor with nohz_full."""
+    import ctypes
+
+    ctypes.CDLL(None).syscall(_MEMBARRIER, _GLOBAL, 0, 0)
 
 
 def read(path: str, file: str) -> str:

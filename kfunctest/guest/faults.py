@@ -73,7 +73,7 @@ def garble_channel(size: int) -> int:
 
 def flood_console(size: int) -> int:
     """Log ``size`` bytes at level 4 (KERN_WARNING). Returns how many lines that were."""
-    _write("/proc/sys/kernel/printk_devkmsg", "on")  # else ten lines in 5 s, and what is beyond is dropped
+    _write("/proc/sys/kernel/printk_devkmsg", "on\n")  # else ten lines in 5 s, and what is beyond is dropped
     kmsg = os.open("/dev/kmsg", os.O_WRONLY)
     lines = -(-size // LINE)
     for number in range(lines):

@@ -7,6 +7,8 @@ import os
 import time
 
 DEVICE = "/dev/kmsg"
+#: What must be so for the log to be followed.
+REMEDY = "boot without printk.devkmsg=off a kernel that has CONFIG_PRINTK=y, outside of a container"
 TAINTED = "/proc/sys/kernel/tainted"
 #: Lets each WARN_ONCE() and pr_warn_once() speak once more: Documentation/admin-guide/clearing-warn-once.rst.
 CLEAR_WARN_ONCE = "/sys/kernel/debug/clear_warn_once"
@@ -16,6 +18,10 @@ _RECORD = 8192
 _ANSWER = 1 << 19
 #: Seconds after which a mark that was written must be readable.
 _SHOWS = 2.0
+#: Seconds in which a storm of messages logs one more.
+_MOMENT = 0.05
+#: What a try to read that finds its record overwritten counts, in bytes: a storm may be faster than any reader.
+_OVERTAKEN = 1 << 10
 
 
 class LogClosed(Exception):
@@ -28,14 +34,20 @@ def follow(whole: bool) -> tuple[int, int]:
     Returns a handle, and the sequence number that comes next. Raises LogClosed.
     """
     reader = os.open(DEVICE, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if whole:
-        return reader, 0
+    try:
+        return reader, 0 if whole else _next(reader)
+    except BaseException:
+        os.close(reader)
+        raise
+
+
+def _next(reader: int) -> int:
     os.lseek(reader, 0, os.SEEK_END)
     mark = f"kfunctest: follows from {time.monotonic_ns()}"
     _write(mark)
     records = _read(reader, mark.encode())[0]
     last = records[records.rindex(b"\n", 0, -1) + 1 :] if records.count(b"\n") > 1 else records
-    return reader, int(last.split(b",", 2)[1]) + 1
+    return int(last.split(b",", 2)[1]) + 1
 
 
 def close(reader: int) -> None:
@@ -63,6 +75,25 @@ def rest(reader: int, mark: str) -> tuple[bytes, bool]:
     return _read(reader, mark.encode())[:2]
 
 
+def passing() -> int | None:
+    """The sequence number of a record that is logged while we look, or None where none is within a moment.
+
+    Whatever was written before has a lower one.
+    """
+    reader = os.open(DEVICE, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        os.lseek(reader, 0, os.SEEK_END)
+        deadline = time.monotonic() + _MOMENT
+        while time.monotonic() < deadline:
+            try:
+                return int(os.read(reader, _RECORD).split(b",", 2)[1])
+            except (BlockingIOError, BrokenPipeError):
+                time.sleep(0.001)
+        return None
+    finally:
+        os.close(reader)
+
+
 def _write(mark: str) -> None:
     # A new writer for each: the kernel drops what one says too often (kernel/printk/printk.c, devkmsg_write()).
     with open(DEVICE, "wb", buffering=0) as log:
@@ -80,6 +111,7 @@ def _read(reader: int, mark: bytes) -> tuple[bytes, bool, bool]:
             record = os.read(reader, _RECORD)
         except BrokenPipeError:
             spoke = True  # overwritten; the sequence numbers tell how many
+            size += _OVERTAKEN
             continue
         except BlockingIOError:
             # Another CPU is in the middle of a record before ours.

@@ -7,6 +7,7 @@ import gzip
 import os
 import sys
 
+from kfunctest.guest import kmsg
 from kfunctest.guest.cgroup import ROOT
 from kfunctest.guest.far import FILES
 from kfunctest.guest.libbpf_abi import LibbpfMissing, library
@@ -45,6 +46,8 @@ def unfit() -> str:
         return f"it is {about.machine}; the suite was verified on x86-64 with 4 KiB pages only"
     if os.geteuid() != 0:
         return "the agent must be root there: log in as root, or let sudo ask no password"
+    if problem := _no_log():
+        return f"its log cannot be read ({problem}): {kmsg.REMEDY}"
     if not os.path.exists("/sys/kernel/btf/vmlinux"):
         return "its kernel has no BTF: build it with CONFIG_DEBUG_INFO_BTF=y"
     if os.path.exists(f"{ROOT}/cgroup.type"):
@@ -58,6 +61,14 @@ def unfit() -> str:
         library()
     except LibbpfMissing as missing:
         return str(missing)
+    return ""
+
+
+def _no_log() -> str:
+    try:
+        kmsg.close(kmsg.follow(False)[0])
+    except (OSError, kmsg.LogClosed) as error:
+        return str(error)
     return ""
 
 

@@ -13,3 +13,9 @@ if TYPE_CHECKING:
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
 #: On a test: what others add to what outcomes.py puts on the report of its phase.
 ADDED: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
+#: Under which key a worker of pytest-xdist leaves what was seen after its tests.
+BETWEEN = "kfunctest_between"
+#: The key in ADDED of what the kernel said and nobody expected, in one line; it stays off the report.
+COMPLAINT = "complaint"
+#: The title of the section that shows those of a test which failed anyway.
+COMPLAINTS = "the kernel's complaints"

@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 import pytest
 from _pytest.outcomes import Exit  # pytest.exit.Exception, which mypy does not take for a class
 
-from kfunctest.errors import KfunctestError
+from kfunctest.errors import EXIT_INFRA, KfunctestError
+from kfunctest.plugin.statuses import Statuses
 
 #: Under which key a worker of pytest-xdist tells its controller why it ended.
 REASON = "kfunctest"
@@ -53,11 +54,17 @@ class Ending:
             output[REASON] = (self._why.line, self._why.status, self._why.evidence)
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: object) -> None:
-        """End the run when a worker of pytest-xdist did: what stopped it would stop the others."""
-        reason = getattr(node, "workeroutput", {}).get(REASON)
-        if reason:
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """End the run when a worker of pytest-xdist did: what stopped it would stop the others.
+
+        One that died took along what it saw after its last report, a complaint of the kernel maybe.
+        """
+        output: dict[str, Any] | None = getattr(node, "workeroutput", None)
+        if output and (reason := output.get(REASON)):
             raise Stop(*reason)
+        if error and output is None:
+            self.add(Stop(f"worker {node.gateway.id} died, and what it saw last is lost; run again", EXIT_INFRA))
+            self._config.pluginmanager.getplugin(Statuses.NAME).could_not_tell()
 
     def add(self, why: Stop) -> None:
         """Say ``why`` at the end of a run that went on."""

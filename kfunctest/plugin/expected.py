@@ -51,6 +51,8 @@ def _read(item: pytest.Item, mark: pytest.Mark) -> tuple[str, re.Pattern[str]]:
     kind = mark.args[0]
     if kind not in BY_KIND:
         raise pytest.UsageError(f"{wrong}: there is no such kind; choose among {', '.join(sorted(BY_KIND))}")
+    if kind == "panic":
+        raise pytest.UsageError(f"{wrong}: nothing excuses a kernel that dies")
     try:
         return kind, re.compile(mark.kwargs.get("match", ""))
     except re.error as error:

@@ -124,10 +124,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Fetch the kernels, if a test asks for one, before the first test runs."""
     if not session.testsfailed:
-        from kfunctest.plugin import collect
+        from kfunctest.plugin import collect, parallel
 
         run = not session.config.option.collectonly
         collect.finish(session.items, session.config.stash[SESSION], run=run)
+        parallel.same_kernels(session)
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
@@ -142,11 +143,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(line)
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A run in which one of several kernels could not be judged has failed, whatever its tests say."""
-    if session.config.stash[SESSION].some_without_kfuncs() and session.exitstatus in (0, 5):
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    """End what runs, once fixtures are done with it: should it leave something behind, the status must say so."""
+    from kfunctest.plugin.statuses import Statuses
+
+    session.config.stash[SESSION].close()
+    session.config.pluginmanager.getplugin(Statuses.NAME).decide(session)
 
 
 @pytest.hookimpl(tryfirst=True)

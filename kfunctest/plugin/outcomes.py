@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from kfunctest.errors import GuestError, KfunctestError, VmDied, VmHung, VmLost
-from kfunctest.plugin import ADDED, SESSION, plan, reproduce
+from kfunctest.plugin import ADDED, COMPLAINT, COMPLAINTS, SESSION, plan, reproduce
 from kfunctest.results import Outcome
 from kfunctest.target.bpf import Verdict
 from kfunctest.target.death import oops
@@ -44,7 +44,11 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[Any], report: pytest.TestR
     """
     error = _told(item, call)
     outcome = _outcome(item, error, call, report)
+    added = item.stash.get(ADDED, {}).copy()
+    complaint = added.pop(COMPLAINT, "")
     if outcome in BEYOND_PYTEST:
+        if complaint and all(title != COMPLAINTS for title, _ in report.sections):
+            report.sections.append((COMPLAINTS, report.longreprtext))
         _make_failed(item, error, call, report)
     test, kernel, _ = plan.make([item], item.config.stash[SESSION].kernels)[item.nodeid]
     carried: dict[str, Any] = {
@@ -57,9 +61,12 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[Any], report: pytest.TestR
         "log": "",
         "verifier": _verifier(item, error, report),
     }
-    # A complaint of the kernel decides, unless it is dead.
-    decided = ("outcome", "message") if outcome in BEYOND_PYTEST else ()
-    carried |= {key: value for key, value in item.stash.get(ADDED, {}).items() if key not in decided}
+    # A complaint of the kernel decides, unless it is dead: what the machine did afterwards unsays none.
+    if outcome is Outcome.INFRA and complaint:
+        added["message"] = f"{carried['message']}; {complaint}"
+    elif outcome in BEYOND_PYTEST:
+        added = {key: value for key, value in added.items() if key not in ("outcome", "message")}
+    carried |= added
     if report.failed:
         carried["reproduce"] = reproduce.command(item.nodeid, item.config)
         report.sections.append(("to reproduce", carried["reproduce"]))

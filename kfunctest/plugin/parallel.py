@@ -57,9 +57,11 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput[KERNELS] = [_identity(kernel) for kernel in session.resolved]
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """End the run where a worker on another machine has another kernel for the same words, a newer one as a rule."""
+def same_kernels(session: pytest.Session) -> None:
+    """End the run where a worker on another machine has another kernel for the same words, a newer one as a rule.
+
+    To be called before xdist's own hook says that the worker is ready for tests.
+    """
     told = getattr(session.config, "workerinput", {}).get(KERNELS)
     for expected, kernel in zip(told or (), session.config.stash[SESSION].resolved, strict=False):
         if list(expected) != list(_identity(kernel)):

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from kfunctest.plugin.sendable import fit
 from kfunctest.results import Between, Outcome, Result, Splat
 
 #: What a later phase of the test can still take back.
 GOOD = (Outcome.PASSED, Outcome.SKIPPED, Outcome.XFAILED)
-#: What a failed phase does not hide. An infra error does: nothing was learned about a machine that is gone.
+#: What a failed phase does not hide. An infra error does, but for what the kernel complained of nonetheless: nothing
+#: else was learned about a machine that is gone.
 WORSE_THAN_FAILED = (Outcome.CRASHED, Outcome.HUNG)
 #: Sections of pytest's that results have fields for.
 OF_THEIR_OWN = ("to reproduce", "kernel log")
@@ -22,11 +24,13 @@ WORKER_DIED = "???"
 
 def result(reports: Sequence[pytest.TestReport], test: str, kernel: str, line: int) -> Result:
     """The result of a test, from the reports of its phases in their order. ``line`` is where the test begins."""
-    deciding, outcome = reports[0], outcome_of(reports[0])
+    deciding, outcome, before = reports[0], outcome_of(reports[0]), ""
     for report in reports[1:]:
         later = outcome_of(report)
         hidden = outcome in (Outcome.FAILED, Outcome.XPASSED) and later in WORSE_THAN_FAILED
+        hidden |= outcome is Outcome.INFRA and later.bad and _complained(report)
         if hidden or (outcome in GOOD and later is not Outcome.PASSED):
+            before = str(_said(deciding).get("message", "")) if outcome is Outcome.INFRA else ""
             deciding, outcome = report, later
     said = [_said(report) for report in reports]
     file = test.partition("::")[0]
@@ -35,7 +39,7 @@ def result(reports: Sequence[pytest.TestReport], test: str, kernel: str, line: i
         kernel=kernel,
         outcome=outcome,
         seconds=round(sum(report.duration for report in reports), 3),
-        message=_said(deciding).get("message") or _message(deciding),
+        message="; ".join(filter(None, (before, _said(deciding).get("message") or _message(deciding)))),
         details="\n".join(filter(None, (_details(report) for report in reports))),
         reproduce=next((text for extra in said if (text := extra.get("reproduce"))), ""),
         file=file,
@@ -52,6 +56,11 @@ def outcome_of(report: pytest.TestReport) -> Outcome:
     return Outcome(_said(report).get("outcome", Outcome.INFRA))
 
 
+def _complained(report: pytest.TestReport) -> bool:
+    """Whether the kernel complained in this phase of something that nobody expected."""
+    return any(not splat["expected"] for splat in _said(report).get("splats", ()))
+
+
 def splats(data: Iterable[dict[str, Any]]) -> tuple[Splat, ...]:
     """Splats as they travel in a report."""
     return tuple(Splat(**splat) for splat in data)
@@ -59,19 +68,24 @@ def splats(data: Iterable[dict[str, Any]]) -> tuple[Splat, ...]:
 
 def between(report: pytest.TestReport) -> Iterable[Between]:
     """What the kernel complained of while no test ran, as far as this phase's report tells."""
-    for found in _said(report).get("between", ()):
+    return between_of(_said(report).get("between", ()))
+
+
+def between_of(data: Iterable[dict[str, Any]]) -> Iterable[Between]:
+    """The same as it travels in a report, or from a worker of pytest-xdist that has ended."""
+    for found in data:
         yield Between(**{**found, "splats": splats(found["splats"])})
 
 
 def _said(report: pytest.TestReport) -> dict[str, Any]:
     """What the process that ran the test says of this phase, beyond pytest's own."""
-    said: dict[str, Any] | None = getattr(report, "kfunctest", None)
-    return said or {}
+    said: dict[str, Any] = fit(getattr(report, "kfunctest", None) or {})
+    return said
 
 
 def _message(report: pytest.TestReport) -> str:
     """What pytest-xdist says of a worker that died; not longreprtext, which begins with the worker's Python."""
-    text = "" if report.passed else str(report.longrepr or "")
+    text = "" if report.passed else str(fit(str(report.longrepr or "")))
     return next((line for line in text.splitlines() if line.strip()), "")
 
 
@@ -79,7 +93,7 @@ def _details(report: pytest.TestReport) -> str:
     if report.passed or isinstance(report.longrepr, tuple):
         return ""
     shown = [f"--- {title} ---\n{text}" for title, text in report.sections if title not in OF_THEIR_OWN]
-    return "\n".join([f"=== {report.when} ===", report.longreprtext, *shown])
+    return str(fit("\n".join([f"=== {report.when} ===", report.longreprtext, *shown])))
 
 
 def _failing_line(report: pytest.TestReport, file: str) -> int:

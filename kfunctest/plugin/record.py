@@ -7,6 +7,7 @@ the worker in its input (xdist forwards no other message than its own).
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,15 @@ from _pytest.outcomes import Exit  # pytest.exit.Exception, which mypy does not 
 
 from kfunctest import results
 from kfunctest.errors import EXIT_INFRA, KfunctestError
-from kfunctest.plugin import facts, phases, reporting
+from kfunctest.plugin import BETWEEN, facts, phases, reporting
 from kfunctest.plugin import plan as plans
 from kfunctest.plugin.ending import Ending, Stop, stop
+from kfunctest.plugin.sendable import fit
 from kfunctest.plugin.session import Session
 from kfunctest.results import Between, Result, Run
 
-#: Under which keys a worker of pytest-xdist finds the channel for its plan, and leaves what was seen after its tests.
-PLAN, BETWEEN = "kfunctest_plan", "kfunctest_between"
+#: Under which key a worker of pytest-xdist finds the channel for its plan.
+PLAN = "kfunctest_plan"
 LATEST = "latest"
 
 
@@ -46,6 +48,17 @@ class Reporter:
         """Send the plan before xdist sends its own message, so that it is there first."""
         if self._channel and not session.config.option.collectonly:
             self._channel.send(_plan(session, self._session))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_to_serializable(self) -> Generator[None, Any, Any]:
+        """Let a report through whatever its test, a console or a program said."""
+        return fit((yield))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """The same for what was seen after the last test."""
+        output: dict[str, Any] = getattr(session.config, "workeroutput", {})
+        output[BETWEEN] = fit(output.get(BETWEEN, []))
 
 
 def _plan(session: pytest.Session, ours: Session) -> plans.Plan:
@@ -122,8 +135,8 @@ class Recorder:
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_testnodedown(self, node: object) -> None:
         """Take over what a worker of pytest-xdist saw after its last test."""
-        for found in getattr(node, "workeroutput", {}).get(BETWEEN, ()):
-            self.add_between(Between(**{**found, "splats": phases.splats(found["splats"])}))
+        for found in phases.between_of(getattr(node, "workeroutput", {}).get(BETWEEN, ())):
+            self.add_between(found)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
@@ -186,6 +199,9 @@ class Recorder:
 
     def _end(self, session: pytest.Session, run: Run) -> None:
         """Write the reports, then the last line: a run that is killed on the way has none."""
+        if session.exitstatus == pytest.ExitCode.OK and run.unreached:
+            session.exitstatus = EXIT_INFRA
+            self._ending.add(Stop(f"{len(run.unreached)} tests that were to run have no result; run again", EXIT_INFRA))
         recorded, now, status = not self._trouble, facts.now(), int(session.exitstatus)
         self._run = replace(run, ended=now, status=status, stopped=self._stopped)
         try:

@@ -23,6 +23,7 @@ from kfunctest.kernels.model import Kernel
 from kfunctest.plugin import header, targets
 from kfunctest.plugin.boots import Boots
 from kfunctest.plugin.ending import Ending, Stop, stop
+from kfunctest.plugin.statuses import Statuses
 from kfunctest.plugin.verdicts import Verdicts
 from kfunctest.target import accelerator, machine
 from kfunctest.target.console import Console
@@ -264,6 +265,7 @@ class Session:
 
     def _say(self, error: KfunctestError) -> None:
         self._ending.add(Stop(str(error), error.exit_status, error.evidence))
+        self._config.pluginmanager.getplugin(Statuses.NAME).could_not_tell()
 
     def _or_exit(self, work: Callable[[], T]) -> T:
         """``work()``, or the end of the whole run in one line with the error's documented status."""

@@ -12,7 +12,7 @@ import pytest
 from _pytest.outcomes import Exit  # pytest.exit.Exception, which mypy does not take for a class
 
 from kfunctest.errors import VmDied, VmLost
-from kfunctest.plugin import ADDED, SESSION, plan
+from kfunctest.plugin import ADDED, BETWEEN, COMPLAINT, COMPLAINTS, SESSION, phases, plan
 from kfunctest.plugin.expected import HELP, Expected, expectations
 from kfunctest.plugin.statuses import Statuses
 from kfunctest.results import Between, Outcome, Splat
@@ -21,8 +21,6 @@ from kfunctest.target.watch import Found, Watch
 
 #: What runs on a machine that goes on living, and logged what others did, instead of an accelerator's name.
 NATIVE = "native"
-#: Under which key a worker of pytest-xdist leaves what was seen after its tests; see record.py.
-BETWEEN = "kfunctest_between"
 #: Lines of the kernel's log that a failure shows on the terminal; reports have all of it.
 SHOWN = 60
 
@@ -68,7 +66,7 @@ class Splats:
         if self._watch is None or self._watch.vm is not vm:
             self._watch = Watch(vm, ours=vm.accelerator.name != NATIVE)
             booted = self._watch.look(f"begin {test}")
-            self._tell(booted, self._after[0] if self._after[1] == kernel else "", test, kernel)
+            self._tell(booted, "", test, kernel)
             if booted.died:
                 raise booted.died
         self._item = request.node
@@ -114,7 +112,8 @@ class Splats:
         self._earlier = (*self._earlier, *seen)
         added: dict[str, Any] = {"splats": [asdict(splat) for splat in seen], "log": log}
         if why := _why(seen, expected, self._earlier, report):
-            added |= {"outcome": str(Outcome.FAILED), "message": _fail(report, why, seen)}
+            complaint = "" if all(splat.expected for splat in seen) else why
+            added |= {"outcome": str(Outcome.FAILED), "message": _fail(report, why, seen), COMPLAINT: complaint}
         if log and report.failed:
             report.sections.append(("kernel log", "\n".join(log.splitlines()[-SHOWN:])))
         added["between"] = [asdict(between) for between in self._unreported]
@@ -189,9 +188,7 @@ class Splats:
             self._unreported.append(Between(kernel, after, before, found.splats))
 
     def _keep(self, found: Iterable[dict[str, Any]]) -> None:
-        for between in found:
-            splats = tuple(Splat(**splat) for splat in between["splats"])
-            self._between.append(Between(**{**between, "splats": splats}))
+        self._between += phases.between_of(found)
         if self._between and (statuses := self._config.pluginmanager.getplugin(Statuses.NAME)):
             statuses.speaks_against_a_kernel()
 
@@ -218,7 +215,7 @@ def _fail(report: pytest.TestReport, why: str, seen: Iterable[Splat]) -> str:
     """Make a failure of the report; returns the one line that says why it is one."""
     text = "\n\n".join([why, *(splat.text for splat in seen if not splat.expected)])
     if report.failed and report.longrepr and not report.longreprtext.startswith("[XPASS(strict)]"):
-        report.sections.append(("the kernel's complaints", text))
+        report.sections.append((COMPLAINTS, text))
         crash = getattr(report.longrepr, "reprcrash", None)
         first = (crash.message if crash else report.longreprtext).partition("\n")[0]
         return f"{first}; {why}"

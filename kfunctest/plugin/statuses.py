@@ -8,7 +8,7 @@ from collections.abc import Generator
 import pytest
 
 from kfunctest.errors import EXIT_INFRA
-from kfunctest.plugin import outcomes
+from kfunctest.plugin import SESSION, outcomes
 from kfunctest.plugin.phases import WORKER_DIED
 from kfunctest.results import Outcome
 
@@ -72,6 +72,11 @@ class Statuses:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Decide; a run in which one of several kernels could not be judged has failed, whatever its tests say."""
+        self._bad |= self._config.stash[SESSION].some_without_kfuncs()
+        self.decide(session)
+
+    def decide(self, session: pytest.Session) -> None:
         """1 where anything speaks against a kernel, else 3 where something could not be told, else pytest's own."""
         if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
             if self._bad:

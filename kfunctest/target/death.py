@@ -98,6 +98,8 @@ def of_agent(text: str, latest: str) -> Death | None:
     if why := oops(latest):
         return Death(kernel=True, why=f"the kernel killed the agent by an oops: {why}")
     status = int(ended[1])
+    if status == 0:  # as it does when its channel ends
+        return Death(kernel=False, why="the channel to the agent broke, and the kernel lives")
     if status > 128 and (oom := _OOM_KILL.search(text)):
         why = f"the guest's OOM killer ended the agent, and the kernel lives: {oom[0]}"
         return Death(kernel=False, why=why, remedy="give the VM more with --memory")

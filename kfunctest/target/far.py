@@ -28,8 +28,9 @@ from kfunctest.target.channel import ChannelEnded, ChannelSilent, Requests
 from kfunctest.target.console import Console
 from kfunctest.target.vm import Vm
 
-#: Seconds until the agent must have said its first byte, a slow network and a sudo that logs included.
-CONNECT_SECONDS = 60.0
+#: Seconds until the agent must have said its first byte, a slow network and an emulated machine (60 s were seen on a
+#: busy one) included.
+CONNECT_SECONDS = 180.0
 #: Seconds for the survey: BTF is 5 to 10 MB, over whatever network.
 SURVEY_SECONDS = 120.0
 #: Seconds until the far side must be gone: kfunctest.guest.far.LEAVE_SECONDS for its cgroups, and some.
@@ -150,14 +151,23 @@ def _gateway(place: Place, prefix: str, console: Console, say: Callable[[Kfuncte
     argv = ["/bin/sh", "-c", 'log=$1; shift; exec "$@" 2>>"$log"', "sh", str(console.path), *place.argv, start]
     group = execnet.Group()
     io = _Io(argv, group.execmodel)
-    late = threading.Timer(CONNECT_SECONDS, io.popen.terminate)
-    late.start()
+    late = threading.Event()
+
+    def give_up() -> None:
+        late.set()
+        io.kill()
+
+    watch = threading.Timer(CONNECT_SECONDS, give_up)
+    watch.start()
     try:
         gateway = _connected(group, io, program(prefix))
     finally:
-        late.cancel()
+        watch.cancel()
     if gateway is None:
-        raise _no_start(place, io.wait() or 0, console)
+        status = io.wait() or 0
+        if late.is_set():
+            raise InfraError(f"{place.name} gave no agent within {CONNECT_SECONDS:g} s", evidence=console.text())
+        raise _no_start(place, status, console)
     try:
         yield gateway
     finally:

@@ -66,13 +66,16 @@ class OfVm:
 
     def silent(self, during: str, start: int, how: str) -> VmDied:
         """See :class:`Inquest`. A kernel that hangs is asked for its stacks."""
-        if why := _not_running(self.monitor):
+        if why := _not_running(self.monitor, self.slowdown):
             return self._died(death.Death(kernel=False, why=why), during)
         text = self.console.text()
         if why := death.panic(text):
             return self._died(death.Death(kernel=True, why=f"the kernel panicked: {why}"), during)
         if agent := death.of_agent(text, self.console.text(start)):
             return self._died(agent, during)
+        # An oops ends a thread: that of the agent's which was in the kernel. The others live on, and answer nothing.
+        if why := death.oops(self.console.text(start)):
+            return self._died(death.Death(kernel=True, why=f"an oops, and no answer of the agent since: {why}"), during)
         seen = stacks.collect(self.monitor, self.console, self.folder, self.slowdown)
         return VmHung(f"during {during}: {how}", self.console.tail(), seen=seen)
 
@@ -82,12 +85,12 @@ class OfVm:
         return kind(f"during {during}: {found.why}{remedy}", self.console.tail())
 
 
-def _not_running(monitor: Monitor) -> str | None:
+def _not_running(monitor: Monitor, slowdown: int) -> str | None:
     """Why QEMU runs no guest; None when it does."""
     if monitor.stopped:
         return "QEMU was stopped (SIGSTOP or a debugger)"
     try:
-        state = monitor.ask("query-status", stacks.MONITOR)
+        state = monitor.ask("query-status", stacks.MONITOR * slowdown)
     except NoAnswer as error:
         return str(error)
     # RunState of QEMU's qapi/run-state.json: "internal-error" is a KVM that could not go on, "io-error" a disk.

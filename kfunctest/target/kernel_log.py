@@ -102,11 +102,17 @@ class Log:
         With ``rearm``, warnings that speak once a boot may speak again. Raises GuestError, VmDied and VmHung.
         """
         raw, reached, taint, armed = self._target.call(kmsg.look, self._reader, mark, rearm)
-        parts = [raw]
+        records, lost, self._next = parse(raw, self._next)
+        beyond: int | None = None
         while not reached:
+            # A storm of messages may have overwritten the mark, and would be read for ever.
+            beyond = self._target.call(kmsg.passing) if beyond is None else beyond
             raw, reached = self._target.call(kmsg.rest, self._reader, mark)
-            parts.append(raw)
-        records, lost, self._next = parse(b"".join(parts), self._next)
+            more, gap, self._next = parse(raw, self._next)
+            records += more
+            lost += gap
+            if not reached and (not raw or (beyond is not None and self._next > beyond)):
+                lost, reached = max(lost, 1), True
         return Slice(tuple(record for record in records if record.text != mark), lost, taint, armed)
 
     def close(self) -> None:

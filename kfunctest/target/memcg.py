@@ -46,7 +46,9 @@ class Memcg:
             return
         self._owned.close()
         self.kill()
-        self._target.call(cgroup.remove, self.path, LEAVE_SECONDS)
+        # Children are removed first: one wait is enough for all of them.
+        remove = cgroup.remove if "/" in self.path else cgroup.remove_and_settle
+        self._target.call(remove, self.path, self._target.stretched(LEAVE_SECONDS))
 
     def child(self, name: str = "child") -> Memcg:
         """A memcg below this one, removed with it. No process may be in this one then: they live in leaves."""
@@ -82,6 +84,18 @@ class Memcg:
         kernel's flusher strikes a second time within these is out of the question, since it runs every 2 s.
         """
         return self.fault(surely_flushed(cpus))
+
+    def stir_ancestors(self, cpus: int) -> None:
+        """Make the next flush certain of each ancestor as well.
+
+        An update climbs only as far as the first memcg that has enough pending already (memcg_rstat_updated(),
+        mm/memcontrol.c). Where the kernel's flusher was done with an ancestor a moment after this memcg had got there
+        again, nothing reaches that ancestor before this memcg is flushed, as a reader of its memory.stat does it. What
+        climbs then can be short by what CPUs hold back, so it takes a second round, and a third for what was under way.
+        """
+        for _ in range(3):
+            self.stat()
+            self.stir(cpus)
 
     def write_file(self, path: str, size: int) -> int:
         """Write ``size`` bytes to the guest's file ``path``. The VM's writable folders are tmpfs: charged as shmem."""

@@ -165,6 +165,21 @@ PATTERNS: Final = (
         "the kernel noticed what should not be, WARN() (kernel/panic.c, __warn())",
     ),
     _pattern(
+        "unwind",
+        r"^WARNING: (kernel stack (regs|frame pointer) at .* has bad|can't access registers at"
+        r"|stack recursion on stack type|stack going in the wrong direction)",
+        Ends.LINE,
+        "a stack that cannot be walked (arch/x86/kernel/unwind_orc.c, unwind_frame.c)",
+    ),
+    _pattern(
+        *("sysfs", r"^sysfs: cannot create duplicate filename ", Ends.TASK),
+        "a name that is taken, or an object without a place (fs/sysfs/dir.c, lib/kobject.c)",
+    ),
+    _pattern(
+        *("sysfs", r"^(kobject: )?kobject_add_internal failed for ", Ends.LINE),
+        "a name that is taken, or an object without a place (fs/sysfs/dir.c, lib/kobject.c)",
+    ),
+    _pattern(
         *("page-allocation", r": page allocation (failure: order:\d|stalls? for )", Ends.TASK),
         "no memory where some should be (mm/page_alloc.c, warn_alloc())",
         spent="it says so once in ten seconds",
@@ -179,6 +194,21 @@ PATTERNS: Final = (
         absorbs=_DIES,
     ),
 )
+
+#: A headline between lines of equal signs that no pattern knows: lockdep's and the sanitizers' reports look so.
+REPORT: Final = _pattern(
+    *("report", r"^(WARNING|INFO): ", Ends.TASK, "a report in the form of lockdep's, of a sort that no line here knows")
+)
+#: A stack, where the same stretch of the log has neither a complaint before it, nor one of the lines below.
+STACK: Final = _pattern(
+    *("stack", r"^Call [Tt]race:", Ends.TASK, "a stack that nothing before it explains (lib/dump_stack.c)")
+)
+#: The lines that are followed by one stack without being a complaint: mm/oom_kill.c, dump_header(), and
+#: arch/x86/mm/extable.c, ex_handler_msr(), which is the emulated CPU's; and those that are followed by many.
+ONE_STACK: Final = re.compile(r" invoked oom-killer: |^unchecked MSR access error: ")
+MANY_STACKS: Final = re.compile(r"^sysrq: ")
+#: What may stand amid any complaint, and then belongs to it.
+ASIDE: Final = ("unwind",)
 
 #: What a warning's or a bug's own message makes of it.
 REFINED: Final = (
@@ -206,7 +236,7 @@ _OURS = {
 
 #: One pattern of each kind; those of the kinds that are no first lines match nothing.
 BY_KIND: Final = {
-    **{pattern.kind: pattern for pattern in reversed(PATTERNS)},
+    **{pattern.kind: pattern for pattern in reversed((*PATTERNS, REPORT, STACK))},
     **{
         kind: _pattern(kind, r"(?!)", Ends.TRACE, reason, spent=_SPENT.get(kind, ""))
         for kind, reason in (_MESSAGES | _OURS).items()

@@ -36,6 +36,9 @@ class Target(Protocol):
     def prefix(self) -> str:
         """What the name of a cgroup below the root must begin with; empty where the kernel is ours alone."""
 
+    def stretched(self, seconds: float) -> float:
+        """How long here is what takes ``seconds`` on a machine with KVM: for what waits in the guest itself."""
+
     def file(self, path: Path) -> str:
         """Where a file of the host is found there, sent where it is not."""
 

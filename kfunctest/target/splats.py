@@ -12,7 +12,20 @@ from dataclasses import dataclass, field
 
 from kfunctest.results import Splat
 from kfunctest.target.kernel_log import Record
-from kfunctest.target.patterns import BY_KIND, CUT_HERE, PATTERNS, REFINED, RULE, Ends, Pattern
+from kfunctest.target.patterns import (
+    ASIDE,
+    BY_KIND,
+    CUT_HERE,
+    MANY_STACKS,
+    ONE_STACK,
+    PATTERNS,
+    REFINED,
+    REPORT,
+    RULE,
+    STACK,
+    Ends,
+    Pattern,
+)
 
 #: Lines of one complaint that are kept: a lockdep report with all its chains has some hundred.
 LONGEST = 250
@@ -60,8 +73,9 @@ def find(log: Iterable[Record]) -> tuple[Splat, ...]:
 
 def _find(log: Iterable[Record]) -> Iterator[Splat]:
     now: _Open | None = None
+    stacks = _Stacks()
     for record in log:
-        pattern = matching(record.text)
+        pattern = matching(record.text) or _unknown(record.text, now) or stacks.unexplained(record.text)
         if CUT_HERE.match(record.text) or (RULE.match(record.text) and not (now and now.pattern)):
             yield from _closed(now)
             now = _Open([record])
@@ -71,6 +85,7 @@ def _find(log: Iterable[Record]) -> Iterator[Splat]:
                 yield from _closed(now)
                 now = _Open([])
             now.begin(pattern, record)
+            stacks.complained()
         if now is None:
             continue
         now.lines.append(record)
@@ -85,11 +100,38 @@ def matching(text: str) -> Pattern | None:
     return next((pattern for pattern in PATTERNS if pattern.line.search(text)), None)
 
 
+def _unknown(text: str, now: _Open | None) -> Pattern | None:
+    """The pattern of a headline below a line of equal signs, whatever it says."""
+    below_rule = now and not now.pattern and now.lines and RULE.match(now.lines[0].text)
+    return REPORT if below_rule and REPORT.line.search(text) else None
+
+
+class _Stacks:
+    """Stacks, told by whether a line before them says why they are there. A complaint says so of all that follow."""
+
+    def __init__(self) -> None:
+        self._explained = False
+        self._next_explained = False
+
+    def unexplained(self, text: str) -> Pattern | None:
+        """What is made of a line that no pattern knows."""
+        self._next_explained |= bool(ONE_STACK.search(text))
+        self._explained |= bool(MANY_STACKS.search(text))
+        if self._explained or not STACK.line.search(text):
+            return None
+        known, self._next_explained = self._next_explained, False
+        return None if known else STACK
+
+    def complained(self) -> None:
+        """A complaint begins."""
+        self._explained = True
+
+
 def _continues(now: _Open | None, pattern: Pattern) -> bool:
     """Whether a line that could begin a complaint goes on with the one that is open."""
     if now is None or now.pattern is None:
         return False
-    return pattern.kind in now.pattern.absorbs
+    return pattern.kind in (*now.pattern.absorbs, *ASIDE)
 
 
 def _closed(now: _Open | None) -> Iterator[Splat]:

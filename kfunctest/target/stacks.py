@@ -27,7 +27,7 @@ CONSOLE = "console"
 KEYS = {"w": "sysrq: Show Blocked State", "l": "sysrq: Show backtrace of all active CPUs"}
 #: Seconds (with KVM) for the kernel to begin an answer, for it to end one, and without output after which it has.
 BEGIN, END, QUIET = 2.0, 4.0, 0.3
-#: Seconds for QEMU itself.
+#: Seconds (with KVM) for QEMU itself.
 MONITOR = 5.0
 #: Characters of stacks that are kept, from the beginning.
 ENOUGH = 1 << 16
@@ -39,26 +39,27 @@ def collect(monitor: Monitor, console: Console, folder: Path, slowdown: int) -> 
     ``folder`` is for a named pipe. Nothing of it is to be asked of the VM afterwards.
     """
     start = console.size()
+    cpus = registers(monitor, slowdown)  # before an NMI, which ends the VM
     problem = ""
     try:
-        with _keyboard(monitor, console, folder) as press:
+        with _keyboard(monitor, console, folder, MONITOR * slowdown) as press:
             answered = [key for key in KEYS if _answers(partial(press, key), console, KEYS[key], slowdown)]
     except (NoAnswer, OSError) as error:
         answered, problem = [], f" ({error})"
     if answered:
         told = f"the kernel shows blocked tasks and CPUs (sysrq {', '.join(answered)}):"
-    elif _answers(lambda: monitor.ask("inject-nmi", MONITOR), console, "NMI", slowdown):
+    elif _answers(lambda: monitor.ask("inject-nmi", MONITOR * slowdown), console, "NMI", slowdown):
         told = f"the console does not answer sysrq{problem}; the kernel's answer to an NMI:"
     else:
         told = f"the console answers neither sysrq{problem} nor an NMI; nothing is known of the kernel's stacks"
     said = console.text(start)[:ENOUGH].rstrip()
-    return "\n".join(filter(None, (registers(monitor), told, said)))
+    return "\n".join(filter(None, (cpus, told, said)))
 
 
-def registers(monitor: Monitor) -> str:
+def registers(monitor: Monitor, slowdown: int) -> str:
     """Where each CPU is, by QEMU: a line for each, empty where QEMU does not say."""
     try:
-        said = monitor.tell("info registers -a", MONITOR)
+        said = monitor.tell("info registers -a", MONITOR * slowdown)
     except NoAnswer:
         return ""
     lines = []
@@ -69,7 +70,7 @@ def registers(monitor: Monitor) -> str:
 
 
 @contextmanager
-def _keyboard(monitor: Monitor, console: Console, folder: Path) -> Iterator[Callable[[str], None]]:
+def _keyboard(monitor: Monitor, console: Console, folder: Path, seconds: float) -> Iterator[Callable[[str], None]]:
     """A function that presses one SysRq key on the serial console, which virtme-ng gives no input.
 
     QEMU is told to go on writing to the console's file itself, and to read from a pipe of ours.
@@ -79,10 +80,10 @@ def _keyboard(monitor: Monitor, console: Console, folder: Path) -> Iterator[Call
     keys = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
     try:
         backend = {"out": str(console.path.absolute()), "append": True, "in": str(pipe)}
-        monitor.ask("chardev-change", MONITOR, id=CONSOLE, backend={"type": "file", "data": backend})
+        monitor.ask("chardev-change", seconds, id=CONSOLE, backend={"type": "file", "data": backend})
 
         def press(key: str) -> None:
-            monitor.ask("chardev-send-break", MONITOR, id=CONSOLE)
+            monitor.ask("chardev-send-break", seconds, id=CONSOLE)
             os.write(keys, key.encode())
 
         yield press

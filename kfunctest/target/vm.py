@@ -88,6 +88,10 @@ class Vm:
         """See :meth:`kfunctest.target.protocol.Target.file`: the guest has the host's files."""
         return str(path)
 
+    def stretched(self, seconds: float) -> float:
+        """See :meth:`kfunctest.target.protocol.Target.stretched`."""
+        return seconds * self.accelerator.slowdown
+
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """See :meth:`kfunctest.target.protocol.Target.call`."""
         return self.call_within(REQUEST_SECONDS, function, *args, **kwargs)
@@ -98,7 +102,7 @@ class Vm:
             raise self.lost
         start = self.console.size()
         try:
-            return self._requests.call(seconds * self.accelerator.slowdown, function, *args, **kwargs)
+            return self._requests.call(self.stretched(seconds), function, *args, **kwargs)
         except ChannelEnded as ended:
             self.lost = self._inquest.gone(function.__qualname__, start, str(ended))
         except ChannelSilent as silent:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kfunctest.errors import GuestError, VmDied
-from kfunctest.guest.kmsg import CLEAR_WARN_ONCE
+from kfunctest.errors import GuestError, InfraError, VmDied
+from kfunctest.guest.kmsg import CLEAR_WARN_ONCE, REMEDY
 from kfunctest.results import Splat
 from kfunctest.target import splats, taint
 from kfunctest.target.decode import decoded
@@ -33,7 +33,7 @@ class Found:
 class Watch:
     """Follows the log of one VM from its boot on; where it is none of ours, from now on, and without a console.
 
-    Raises VmDied or VmHung where that cannot even be begun.
+    Raises VmDied or VmHung where that cannot even be begun, InfraError where there is no log to follow.
     """
 
     def __init__(self, vm: Vm, *, ours: bool = True) -> None:
@@ -44,9 +44,14 @@ class Watch:
         self._last = ""
         self._at = 0
         self._over = False
-        self._log = Log(vm, whole=ours)
-        if not ours:
-            self._taint = self._log.look(f"{MARK}begins to watch", rearm=True).taint or 0
+        try:
+            self._log = Log(vm, whole=ours)
+            if not ours:
+                self._taint = self._log.look(f"{MARK}begins to watch", rearm=True).taint or 0
+        except GuestError as error:
+            raise InfraError(
+                f"the kernel's log cannot be followed ({error.kind}: {error.message})", remedy=REMEDY
+            ) from error
 
     def look(self, word: str) -> Found:
         """What the kernel logged since the last look. ``word`` says where we are; the log and the console show it.
@@ -102,7 +107,8 @@ class Watch:
         if seen.taint is not None:
             found += _tainted(self._taint, seen.taint, found)
             self._taint = seen.taint
-        self.vm.spent = self.vm.spent or splats.spent_by(found) or _unarmed(seen, found)
+        if self._looks > 1:  # what a boot makes it say the next one would, and every test would boot a VM
+            self.vm.spent = self.vm.spent or splats.spent_by(found) or _unarmed(seen, found)
         placed = (replace(splat, text=decoded(splat.text, self.vm.kernel.vmlinux)) for splat in found)
         text = shown(record for record in seen.records if not record.text.startswith(MARK))
         return Found(tuple(placed), f"{text}\n" if text else "")

@@ -58,7 +58,7 @@ def run(
         made.mkdir(exist_ok=True)
     ids = [f"{suite}::{test}" for test in tests]
     argv: list[str | Path] = [*wrapper, sys.executable, "-m", "pytest", "-m", "kfunc", "-p", "no:cacheprovider"]
-    argv += ["--color=no", "--kernel", kernel, "--results", place, *words, *ids]
+    argv += ["--color=no", f"--kernel={kernel}", "--results", place, *words, *ids]
     done = proc.run(argv, seconds=SECONDS, cwd=CHECKOUT, env={"TMPDIR": str(temporary)}, check=False)
     assert_nothing_is_left(temporary, SWEEP if done.status < 0 else 1.0)
     found = sorted(place.glob(f"[0-9]*/{results.NAME}"))

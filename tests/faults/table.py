@@ -192,7 +192,7 @@ FAULTS = (
     Fault(
         "no_root",
         "the kernel panics for its command line",
-        "root=/dev/nothing",
+        "rootfstype=nothing",
         Outcome.INFRA,
         "root",
         BOOT_SECONDS,

@@ -11,7 +11,7 @@ SERVER = """
 HostKey {folder}/host
 AuthorizedKeysFile {folder}/user.pub
 StrictModes no
-UsePAM no
+UsePAM yes
 PermitRootLogin yes
 PasswordAuthentication no
 """

@@ -112,7 +112,7 @@ def test_never_boots(vm: Vm) -> None:
     """The kernel waits for a disk that does not come."""
 
 
-@pytest.mark.boot(append=["root=/dev/nothing"])
+@pytest.mark.boot(append=["rootfstype=nothing"])
 def test_no_root(vm: Vm) -> None:
     """The kernel panics for its command line."""
 
