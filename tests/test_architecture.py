@@ -33,8 +33,8 @@ FLOORS = {
     "plugin": 5,
     "gate": 6,
     "bisect": 6,
-    "mutate": 6,
-    "bench": 6,
+    "mutate": 7,
+    "bench": 8,
     "build_kernel": 6,
     "setup": 6,
 }
