@@ -62,6 +62,8 @@ class Session:
         self._blamed: VmDied | None = None
         #: Where the console of the VM that runs was when the test began, in bytes.
         self.console_at = 0
+        #: Called with a VM that answers before another one takes its place.
+        self.before_end: Callable[[Vm], None] = _let_go
         self._owned = ExitStack()
 
     @property
@@ -162,6 +164,8 @@ class Session:
         shape = replace(shape, append=(*usual, *append))
         good = self._running and not self._running.lost and not self._running.spent
         if not good or self._running is None or self._running.kernel is not kernel or self._shape != shape:
+            if self._running and not self._running.lost:
+                self.before_end(self._running)
             self.close()
             self.console_at = 0
             with self._boots.attempt(kernel, shape):
@@ -273,6 +277,10 @@ class Session:
             return work()
         except KfunctestError as error:
             stop(error)
+
+
+def _let_go(_vm: Vm) -> None:
+    """Nobody has anything left to look at."""
 
 
 def _none_of_the_kfuncs(kernels: list[Kernel]) -> Stop:
