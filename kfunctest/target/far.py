@@ -202,7 +202,8 @@ def _no_start(place: Place, status: int, console: Console) -> InfraError:
     elif status == NO_ROOT:
         problem = f"on {place.name} we are not root, and sudo asks for a password"
         remedy = "log in as root, or allow sudo without a password"
-    return InfraError(problem, remedy=remedy, evidence=said)
+    above = "\n".join(line for line in said.splitlines() if line.strip() not in problem)
+    return InfraError(problem, remedy=remedy, evidence=above)
 
 
 def program(prefix: str) -> bytes:
