@@ -79,8 +79,9 @@ def recipe(
             f"{entry.name} is the package {entry.package}, not built from source",
             remedy=f"scripts/kfunc --kernel {entry.name}",
         )
+    changes = patches.read(entry.patches)  # before a source is downloaded
     found = source.resolve(entry.source, base=entry.base, mirror=mirror, update=update, progress=progress)
-    return Recipe(found, patches.read(entry.patches), entry.flavours, entry.contract)
+    return Recipe(found, changes, entry.flavours, entry.contract)
 
 
 def _from_debian(spec: str, ask: _Ask) -> Kernel:
