@@ -82,6 +82,8 @@ class Result:
     verifier: str = ""
     #: Which worker of pytest-xdist ran it; empty without.
     worker: str = ""
+    #: The file with the whole console of the VM that it ran in, in the run's folder; empty where it asked for none.
+    console: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a run says last that has told little of a kernel."""
+"""What a run says last that has told little of a kernel; and which console a result leads to."""
 
 from __future__ import annotations
 
@@ -39,3 +39,25 @@ def test_what_stopped_two_tests_is_said_with_them_only(tmp_path: Path, image: Pa
     done = child.judge()
     assert done.status == INFRA, done.stdout
     assert "for one reason" not in done.stdout + done.stderr
+
+
+CONSOLES = """
+from kfunctest.plugin import SESSION
+
+@pytest.fixture
+def vm(request, kernel):
+    request.config.stash[SESSION].console = "console-x-1.log"
+    return None
+
+def test_none_yet(kernel): pass
+def test_in_a_vm(vm): assert 0
+def test_without(kernel): pass
+"""
+
+
+def test_a_result_names_the_console_of_the_vm_that_it_asked_for(tmp_path: Path, image: Path) -> None:
+    child = childsuite.write(tmp_path / "child", image, CONSOLES)
+    child.judge()
+    consoles = {result.test.partition("::")[2]: result.console for result in child.run.results}
+    assert consoles == {"test_none_yet": "", "test_in_a_vm": "console-x-1.log", "test_without": ""}
+    assert 'href="./console-x-1.log"' in (child.latest / "report.html").read_text()

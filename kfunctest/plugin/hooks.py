@@ -176,4 +176,6 @@ def pytest_runtest_makereport(
         from kfunctest.plugin import outcomes
 
         outcomes.annotate(item, call, report)
+        if "vm" in getattr(item, "fixturenames", ()) and (carried := outcomes.of(report)):
+            carried["console"] = item.config.stash[SESSION].console
     return report

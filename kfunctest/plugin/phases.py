@@ -49,6 +49,7 @@ def result(reports: Sequence[pytest.TestReport], test: str, kernel: str, line: i
         log="".join(extra.get("log") or "" for extra in said),
         verifier="\n".join(filter(None, (extra.get("verifier") for extra in said))),
         worker=getattr(deciding, "worker_id", ""),
+        console=next((name for extra in reversed(said) if (name := extra.get("console"))), ""),
     )
 
 

@@ -60,6 +60,8 @@ class Session:
         self._booted = 0
         self._boots = Boots()
         self._blamed: VmDied | None = None
+        #: The name of the last VM's console in the folder of this run; empty before the first.
+        self.console = ""
         #: Where the console of the VM that runs was when the test began, in bytes.
         self.console_at = 0
         #: Called with a VM that answers before another one takes its place.
@@ -220,6 +222,7 @@ class Session:
         worker = os.environ.get("PYTEST_XDIST_WORKER", "")
         name = "-".join(filter(None, ("console", kernel.id, worker, str(self._booted))))
         console = Console(self.results / f"{name}.log")
+        self.console = console.path.name
         try:
             if living := self._living:
                 return self._owned.enter_context(living.open(kernel, console, self._say))
