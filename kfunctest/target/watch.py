@@ -54,6 +54,8 @@ class Watch:
         self._last = ""
         self._at = 0
         self._over = False
+        #: Whether the last look ended amid a complaint: its stacks are not the next test's.
+        self._amid = False
         self._leaks = ours and reports_leaks(vm.kernel)
         try:
             self._log = Log(vm, whole=ours)
@@ -137,7 +139,9 @@ class Watch:
         return self._judged(replace(seen or Slice(()), records=tuple(records), lost=dropped))
 
     def _judged(self, seen: Slice) -> Found:
-        found = [*filterfalse(self._is_our_panic, splats.find(seen.records)), *_lost(seen)]
+        complaints = splats.find(seen.records, amid=self._amid)
+        self._amid = splats.ends_amid(seen.records, amid=self._amid)
+        found = [*filterfalse(self._is_our_panic, complaints), *_lost(seen)]
         if seen.taint is not None:
             found += _tainted(self._taint, seen.taint, found)
             self._taint = seen.taint
