@@ -20,7 +20,7 @@ from kfunctest import bpfbuild, contract
 from kfunctest.errors import KfunctestError, SpecError, VmDied
 from kfunctest.kernels import spec
 from kfunctest.kernels.model import Kernel
-from kfunctest.plugin import asked, header, targets
+from kfunctest.plugin import asked, header, targets, waiting
 from kfunctest.plugin.boots import Boots
 from kfunctest.plugin.ending import Ending, Stop, none_of_the_kfuncs, stop
 from kfunctest.plugin.statuses import Statuses
@@ -226,7 +226,8 @@ class Session:
         try:
             if living := self._living:
                 return self._owned.enter_context(living.open(kernel, console, self._say))
-            return self._owned.enter_context(boot(kernel, self.accelerator, console, shape))
+            with waiting.booting(self._config, kernel.release):
+                return self._owned.enter_context(boot(kernel, self.accelerator, console, shape))
         except SpecError as error:  # another kernel than was asked for: no test of it means anything
             stop(error)
 
