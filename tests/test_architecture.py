@@ -34,6 +34,7 @@ FLOORS = {
     "gate": 6,
     "bisect": 6,
     "mutate": 7,
+    "coverage": 7,
     "bench": 8,
     "build_kernel": 6,
     "setup": 6,

@@ -23,6 +23,9 @@ from kfunctest.kernels.source import Source
 _FORMAT: Final = "built-2"
 #: The files of an entry of ``built/``.
 IMAGE, VMLINUX, CONFIG, LOG, PROVENANCE = "vmlinuz", "vmlinux", "config", "build.log", "provenance.json"
+#: With this flavour there is one more: what the compiler noted of the objects whose runs are counted (``*.gcno``), with
+#: their sources.
+COVERAGE, NOTES = "coverage", "gcov"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,16 @@ def _keep(folder: Path, image: Path, place: slot.Slot, provenance: Provenance) -
     shutil.copyfile(place.obj / ".config", folder / CONFIG)
     shutil.copyfile(place.log, folder / LOG)
     (folder / PROVENANCE).write_text(json.dumps(asdict(provenance), indent=1))
+    if COVERAGE in provenance.flavours:
+        _keep_notes(folder / NOTES, place)
+
+
+def _keep_notes(folder: Path, place: slot.Slot) -> None:
+    for note in place.obj.rglob("*.gcno"):
+        inside = note.relative_to(place.obj)
+        (folder / inside.parent).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(note, folder / inside)
+        shutil.copyfile(place.src / inside.with_suffix(".c"), folder / inside.with_suffix(".c"))
 
 
 def _write(record: Path, key: str) -> None:
