@@ -24,7 +24,7 @@ from kfunctest.bisect.command import Asked
 from kfunctest.bisect.history import History
 from kfunctest.bisect.judge import Builds
 from kfunctest.bisect.model import Made
-from kfunctest.bisect.trials import Tests
+from kfunctest.bisect.trials import Selection
 from kfunctest.errors import InfraError, SpecError
 from kfunctest.gate.suite import Ended, Suite
 from kfunctest.kernels import build, inputs
@@ -100,6 +100,7 @@ class PlayedSuite:
     kills: int = 0
     #: What every run comes to from the run of that number on: None for none.
     breaks_at: int = 0
+    release: str = RELEASE
     asked: list[tuple[str, ...]] = field(default_factory=list)
     runs: int = 0
 
@@ -116,7 +117,7 @@ class PlayedSuite:
         marks = marks_of(Path(kernel))
         chosen = [test for test in (A, B, C) if "selftests" in tests or test in tests]
         found = tuple(self._result(test, marks) for test in chosen)
-        return leave(folder, found)
+        return leave(folder, found, self.release)
 
     def _result(self, test: str, marks: Mapping[str, str]) -> Result:
         outcome = marks.get(test.rpartition("_")[2], "passed")
@@ -125,13 +126,13 @@ class PlayedSuite:
         message = f"expected 4096, seen 1, in {test}" if outcome != "passed" else ""
         if marks.get("boot") == "no":
             outcome, message = "crashed", "the kernel died while it booted: VFS: it is made up"
-        return Result(test, RELEASE, Outcome(outcome), message=message, reproduce=f"scripts/kfunc {test}")
+        return Result(test, self.release, Outcome(outcome), message=message, reproduce=f"scripts/kfunc {test}")
 
 
-def leave(folder: Path, found: tuple[Result, ...]) -> Ended:
+def leave(folder: Path, found: tuple[Result, ...], release: str = RELEASE) -> Ended:
     """The results file of a run that found this, and how it ended."""
-    judged = JudgedKernel(RELEASE, "made up", RELEASE, "made up", "v7.0", "identified by BTF")
-    planned = tuple((one.test, RELEASE) for one in found)
+    judged = JudgedKernel(release, "made up", release, "made up", "v7.0", "identified by BTF")
+    planned = tuple((one.test, release) for one in found)
     run = Run("2026-01-01T00:00:00+00:00", "pytest", "tcg", "QEMU 7", (judged,), "kfunctest 1", planned=planned)
     infra = any(one.outcome is Outcome.INFRA for one in found)
     status = 1 if any(one.outcome.bad for one in found) else 3 if infra else 0
@@ -197,7 +198,7 @@ def asked(tree: Path, results: Path, good: str, bad: str, **more: object) -> Ask
         tree=tree,
         good=history.commit_of(tree, good),
         bad=history.commit_of(tree, bad),
-        tests=Tests(),
+        tests=Selection(),
         tries=1,
         command="scripts/bisect",
         results=results,

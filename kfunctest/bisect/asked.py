@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from kfunctest import contract
-from kfunctest.bisect.trials import Tests
+from kfunctest.bisect.trials import Selection
 from kfunctest.errors import EXIT_INFRA, EXIT_USAGE, KfunctestError, SpecError
 from kfunctest.gate.suite import CHECKOUT
 from kfunctest.kernels import fragments, patches, paths
@@ -70,7 +70,7 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def tests(options: argparse.Namespace, words: Sequence[str]) -> Tests:
+def tests(options: argparse.Namespace, words: Sequence[str]) -> Selection:
     """Which tests are asked for; ``words`` stood behind a ``--``. Raises SpecError."""
     if options.contract:
         contract.by_name(options.contract)
@@ -80,7 +80,7 @@ def tests(options: argparse.Namespace, words: Sequence[str]) -> Tests:
     chosen = [*(("-k", options.expression) if options.expression else ())]
     chosen += [*(("-m", f"kfunc and ({options.marked})") if options.marked else ())]
     accel = () if options.accel == "auto" else ("--accel", options.accel)
-    return Tests(tuple(map(_test, options.tests)) or ("selftests",), (*chosen, *accel, *words))
+    return Selection(tuple(map(_test, options.tests)) or ("selftests",), (*chosen, *accel, *words))
 
 
 def _test(text: str) -> str:

@@ -21,7 +21,7 @@ from kfunctest.bisect.history import History
 from kfunctest.bisect.judge import Builds, Judge
 from kfunctest.bisect.memory import NAME, Memory
 from kfunctest.bisect.report import Facts, Report
-from kfunctest.bisect.trials import Tests, Trials
+from kfunctest.bisect.trials import Selection, Trials
 from kfunctest.bisect.walk import Found, Walk
 from kfunctest.gate.suite import CHECKOUT, Suite, pytest_suite
 from kfunctest.kernels import paths, toolchain
@@ -39,7 +39,7 @@ class Asked:
     tree: Path
     good: str
     bad: str
-    tests: Tests
+    tests: Selection
     tries: int
     command: str
     patches: tuple[Patch, ...] = ()
@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _asked(options: argparse.Namespace, argv: Sequence[str], tests: Tests) -> Asked:
+def _asked(options: argparse.Namespace, argv: Sequence[str], tests: Selection) -> Asked:
     tree = paths.written(options.tree, asked.base()).resolve()
     history.common_folder(tree)
     return Asked(

@@ -12,7 +12,7 @@ from kfunctest.bisect import argument, trials
 from kfunctest.bisect.argument import Change
 from kfunctest.bisect.memory import Memory
 from kfunctest.bisect.model import Ends, Kind, Made, Place, Purpose, Trial, Verdict
-from kfunctest.bisect.trials import Tests, Trials
+from kfunctest.bisect.trials import Selection, Trials
 from kfunctest.errors import InfraError, SpecError
 from kfunctest.kernels.inputs import Inputs
 from kfunctest.reports.text import one_line
@@ -41,7 +41,7 @@ class Judge:
     builds: Builds
     trials: Trials
     memory: Memory
-    tests: Tests
+    tests: Selection
     say: Callable[[str], None]
     tries: int = 3
     #: Whether a commit may be held for another one's image without being built.

@@ -16,7 +16,7 @@ from kfunctest.bisect import asked, trials
 from kfunctest.bisect.asked import say
 from kfunctest.bisect.builder import of_recipe
 from kfunctest.bisect.model import Made, Purpose, Trial
-from kfunctest.bisect.trials import PRESENCE, Tests, Trials
+from kfunctest.bisect.trials import PRESENCE, Selection, Trials
 from kfunctest.errors import InfraError, SpecError
 from kfunctest.gate.suite import CHECKOUT, Suite, pytest_suite
 from kfunctest.kernels import patches, paths, source
@@ -70,7 +70,7 @@ class Series:
     base: Source
     flavours: tuple[str, ...]
     contract: str | None
-    tests: Tests
+    tests: Selection
     trials: Trials
     progress: Progress
 
@@ -192,7 +192,7 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
 def judge(
     base: Source,
     series: Sequence[patches.Patch],
-    tests: Tests,
+    tests: Selection,
     flavours: tuple[str, ...],
     contract: str | None,
     suite: Suite,

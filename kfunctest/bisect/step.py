@@ -15,7 +15,7 @@ from kfunctest.bisect.builder import Builder
 from kfunctest.bisect.judge import Builds, Judge
 from kfunctest.bisect.memory import Memory
 from kfunctest.bisect.model import Kind, Purpose
-from kfunctest.bisect.trials import Tests, Trials
+from kfunctest.bisect.trials import Selection, Trials
 from kfunctest.gate.suite import Suite, pytest_suite
 from kfunctest.kernels import paths, usersgit
 from kfunctest.kernels.progress import Progress
@@ -64,13 +64,13 @@ def _commit(tree: Path) -> str:
     return found.stdout.strip() if found.status == 0 else history.commit_of(tree, "HEAD")
 
 
-def _key(tree: Path, builder: Builder, tests: Tests) -> str:
+def _key(tree: Path, builder: Builder, tests: Selection) -> str:
     patches = [patch.id for patch in builder.patches]
     words = [history.common_folder(tree), *tests.tests, "", *tests.words, "", *builder.flavours, "", *patches]
     return cache.digest(*words, builder.contract or "")
 
 
-def judged(commit: str, builds: Builds, suite: Suite, tests: Tests, folder: Path, tries: int) -> int:
+def judged(commit: str, builds: Builds, suite: Suite, tests: Selection, folder: Path, tries: int) -> int:
     """The status for this commit. Without ends nothing tells which tests separate them: all that were chosen vote.
 
     A commit or an image that was judged before has its verdict still; what is flaky is run up to ``tries`` times.

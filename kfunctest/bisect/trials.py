@@ -31,18 +31,18 @@ _GOOD: Final = (Outcome.PASSED, Outcome.XFAILED)
 
 
 @dataclass(frozen=True, slots=True)
-class Tests:
+class Selection:
     """What is asked of a kernel: files or ids of tests, and pytest's further words."""
 
     tests: tuple[str, ...] = ("selftests",)
     words: tuple[str, ...] = ()
 
-    def only(self, voters: Sequence[str]) -> Tests:
+    def only(self, voters: Sequence[str]) -> Selection:
         """These tests alone; all, where one of them is no test that can be run by itself."""
         if BETWEEN in voters:
             return self
         named = tuple(voter for voter in voters if voter != PRESENCE)
-        return Tests(named, tuple(_without_selection(self.words))) if named else self
+        return Selection(named, tuple(_without_selection(self.words))) if named else self
 
 
 def _without_selection(words: Sequence[str]) -> Iterable[str]:
@@ -63,7 +63,7 @@ class Trials:
     folder: Path
     say: Callable[[str], None]
 
-    def run(self, made: Made, commit: str, purpose: Purpose, tests: Tests) -> Trial:
+    def run(self, made: Made, commit: str, purpose: Purpose, tests: Selection) -> Trial:
         """What these tests find on this image.
 
         Raises InfraError where the machine kept them from being run, SpecError where they cannot be asked for.
