@@ -156,7 +156,7 @@ def memcontrol(marks: str, more: object = "") -> str:
 
 
 def long_history(tree: Path, marks: str = "b=failed", base: Mapping[str, str | bytes] | None = None) -> dict[str, str]:
-    """200 commits of which ten touch what is built. c137 breaks; 60 to 70 do not build, 141 to 146 not boot.
+    """200 commits of which ten touch what is built. c137 breaks; 130 to 135 do not build, 139 to 142 not boot.
 
     A branch of ten commits leaves at 100 and is merged at 120.
     """
@@ -169,9 +169,9 @@ def long_history(tree: Path, marks: str = "b=failed", base: Mapping[str, str | b
             files = {f"drivers/net/nic{number % 5}.c": f"int nic{number};\n"}
         if number % 40 == 5:
             files = {"kernel/fork.c": f"int fork{number};\n"}
-        if number in (60, 71):
-            files = {"kernel/fork.c": "#error broken\n" if number == 60 else f"int fork{number};\n"}
-        if number in (137, 141, 147):
+        if number in (130, 136):
+            files = {"kernel/fork.c": "#error broken\n" if number == 130 else f"int fork{number};\n"}
+        if number in (137, 139, 143):
             files = {"mm/memcontrol.c": _at(number, marks, (base or BASE)["mm/memcontrol.c"])}
         parents: list[str | int] | None = None
         if number == 120:
@@ -184,7 +184,7 @@ def long_history(tree: Path, marks: str = "b=failed", base: Mapping[str, str | b
 
 def _at(number: int, marks: str, before: str | bytes) -> str:
     text = before if isinstance(before, str) else before.decode()
-    return re.sub(r"KF\[[^]]*\]", f"KF[{'boot=no' if number == 141 else marks}] at {number}", text)
+    return re.sub(r"KF\[[^]]*\]", f"KF[{'boot=no' if number == 139 else marks}] at {number}", text)
 
 
 def _branch(writer: Writer, at: int) -> int:

@@ -52,9 +52,10 @@ def test_the_first_bad_commit_is_found_among_ranges_that_cannot_be_tested(
     found = bisecting.run(bisecting.asked(linux, tmp_path / "results", "main~200", "main"), builds, PlayedSuite())
     assert (found.culprit, found.status) == ("c137", commands.GOOD)
     assert found.report["confirmed"] is True
+    assert {step["verdict"] for step in found.steps} == {"good", "bad", "untestable"}
 
 
-@pytest.mark.parametrize("good, bad", [("main~125", "main~40"), ("main~128", "main~52"), ("main~90", "main")])
+@pytest.mark.parametrize("good, bad", [("main~125", "main~40"), ("main~128", "main~55"), ("main~90", "main")])
 def test_it_is_found_from_other_ends(linux: Path, builds: PlayedBuilds, tmp_path: Path, good: str, bad: str) -> None:
     found = bisecting.run(bisecting.asked(linux, tmp_path / "results", good, bad), builds, PlayedSuite())
     assert found.culprit == "c137"
