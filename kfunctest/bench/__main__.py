@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from kfunctest.bench.bisect import Range, bisections
 from kfunctest.bench.build import builds
 from kfunctest.bench.flakes import CHECKOUT, flakes
 from kfunctest.bench.harness import harness
@@ -55,7 +56,14 @@ def _parser() -> argparse.ArgumentParser:
     often.add_argument("-m", dest="select", default="kfunc", metavar="EXPR", help="as in pytest -m (default: kfunc)")
     often.add_argument("--results", type=Path, metavar="DIR", help="a folder a run (default: results/flakes/TIME)")
     often.set_defaults(run=_flakes)
-    for figure in (quick, build, often):
+    who = figures.add_parser("bisect", help="scripts/bisect against a git bisect run around make and the suite")
+    who.add_argument("--tree", type=Path, required=True, metavar="DIR", help="a kernel's git tree; it is only read")
+    who.add_argument("--good", required=True, metavar="REV", help="a commit at which it worked")
+    who.add_argument("--bad", required=True, metavar="REV", help="a commit at which it does not")
+    who.add_argument("test", metavar="TEST", help="the test that tells")
+    who.add_argument("--tries", type=_runs, default=3, metavar="N", help="as in scripts/bisect (default: 3)")
+    who.set_defaults(run=_bisect)
+    for figure in (quick, build, often, who):
         figure.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto", help="the accelerator")
     return parser
 
@@ -92,6 +100,16 @@ def _flakes(options: argparse.Namespace) -> int:
     if found.unexpected():
         return EXIT_UNEXPECTED
     return 0 if found.whole else EXIT_INTERRUPTED
+
+
+def _bisect(options: argparse.Namespace) -> int:
+    accel = _accelerator(options)
+    _say(f"accelerator {accel.name} ({accel.why})")
+    of = Range((_base() / options.tree).resolve(), options.good, options.bad, options.test)
+    found = bisections(of, accel, options.tries, _say)
+    for line in found.report():
+        _say(f"under {accel.name}: {line}")
+    return 0 if found.same else EXIT_UNEXPECTED
 
 
 def _runs(text: str) -> int:

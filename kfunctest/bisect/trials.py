@@ -76,7 +76,7 @@ class Trials:
         place = self.folder / f"{commit[:12]}-{number}"
         ended = self.suite(made.folder, place, tests.words, tests.tests)
         row = matrix.row(made.release, ended.file, ended.status, ended.said)
-        if row.problem and not _only_skipped(row):
+        if row.problem and not _whole_without_verdict(row, ended.status):
             wrong = ended.status in (EXIT_USAGE, _NO_TESTS)
             raise (SpecError if wrong else InfraError)(f"the tests could not be run: {row.problem}")
         folder = ended.file.parent if ended.file else place
@@ -84,9 +84,10 @@ class Trials:
         return replace(trial, seconds=time.monotonic() - start)
 
 
-def _only_skipped(row: matrix.Row) -> bool:
-    whole = row.run is not None and row.run.complete and not row.run.stopped
-    return whole and bool(row.results) and all(one.outcome is Outcome.SKIPPED for one in row.results.values())
+def _whole_without_verdict(row: matrix.Row, status: int) -> bool:
+    """Whether each test has a result, and all of them were skipped, or kept from judging by the machine."""
+    whole = row.run is not None and row.run.complete and not row.run.stopped and row.run.status == status
+    return whole and bool(row.results) and not any(one.outcome.judged for one in row.results.values())
 
 
 def _trial(row: matrix.Row, made: Made, commit: str, purpose: Purpose, folder: str) -> Trial:
