@@ -126,7 +126,9 @@ class PlayedSuite:
         message = f"expected 4096, seen 1, in {test}" if outcome != "passed" else ""
         if marks.get("boot") == "no":
             outcome, message = "crashed", "the kernel died while it booted: VFS: it is made up"
-        return Result(test, self.release, Outcome(outcome), message=message, reproduce=f"scripts/kfunc {test}")
+        return Result(
+            test, self.release, Outcome(outcome), message=message, reproduce=f"scripts/kfunc --kernel /x/y {test}"
+        )
 
 
 def leave(folder: Path, found: tuple[Result, ...], release: str = RELEASE) -> Ended:

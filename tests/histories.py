@@ -16,6 +16,7 @@ class Writer:
     """Adds commits to the repository ``folder``, in memory until :meth:`write`."""
 
     folder: Path
+    branch: str = "main"
     _stream: list[bytes] = field(default_factory=list)
     _count: int = 0
     _subjects: dict[str, int] = field(default_factory=dict)
@@ -34,7 +35,11 @@ class Writer:
         before = [self._count] if parents is None and self._count else parents or []
         self._count += 1
         when = 1_700_000_000 + 60 * self._count
-        out = [b"commit refs/heads/main", b"mark :%d" % self._count, f"author {author} {when} +0000".encode()]
+        out = [
+            f"commit refs/heads/{self.branch}".encode(),
+            b"mark :%d" % self._count,
+            f"author {author} {when} +0000".encode(),
+        ]
         out += [f"committer {author} {when} +0000".encode(), b"data %d" % len(subject.encode()), subject.encode()]
         names = [f":{parent}" if isinstance(parent, int) else parent for parent in before]
         out += [f"{'merge' if number else 'from'} {name}".encode() for number, name in enumerate(names)]

@@ -246,6 +246,7 @@ def test_the_mail_goes_to_whom_the_trees_own_script_names(tmp_path: Path, cache_
     assert "Subject: [REGRESSION] c137" in head
     assert B in body
     assert "git bisect bad" in body
+    assert "scripts/kfunc --kernel LINUX" in body, "a place on this machine says nothing elsewhere"
     assert f"#regzbot introduced: {ids['c137']}" in body
     assert max(map(len, body.partition("git bisect log")[0].splitlines())) <= 80
 

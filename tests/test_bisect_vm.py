@@ -15,8 +15,7 @@ from tests.history import linux, running
 @pytest.mark.vm
 @needs_build_tools
 def test_a_bisection_finds_who_broke_a_kfunc(tmp_path: Path) -> None:
-    tree = linux.made("small")
-    ended = running.bisect(tree, tmp_path, "c0", "--tries", "1")
+    ended = running.bisect(linux.made("small"), tmp_path, "--tries", "1")
     assert (ended.culprit, ended.status) == ("c4", GOOD), ended.text
     assert ended.data["confirmed"], ended.text
     assert any(step["same_as"] for step in ended.data["steps"]), "a commit of documentation was built"

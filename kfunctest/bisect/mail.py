@@ -60,12 +60,17 @@ def text(report: Report) -> str:
         ),
         f"  {test}\n\n{textwrap.indent(textwrap.fill(said, _WIDTH - 2), '  ')}",
         _filled(_certainty(report)),
-        *([f"To repeat it, on a kernel of that commit:\n\n  {again}"] if again else []),
+        *([f"To repeat it, with that commit built in LINUX:\n\n  {_elsewhere(again)}"] if again else []),
         *([_with(report)] if report.patches or report.flavours else []),
         f"git bisect log:\n\n{textwrap.indent(found.log.rstrip(), '  ')}",
         f"#regzbot introduced: {commit.id}",
     ]
     return "\n".join([*headers, f"Subject: [REGRESSION] {commit.subject}", "", "\n\n".join(body), ""])
+
+
+def _elsewhere(command: str) -> str:
+    """A command line without the place that the kernel has on this machine."""
+    return re.sub(r"--kernel[ =]\S+", "--kernel LINUX", command)
 
 
 def _certainty(report: Report) -> str:

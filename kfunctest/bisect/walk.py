@@ -104,7 +104,7 @@ class Walk:
 
     def _say_proof(self, ends: Ends) -> None:
         times = f"bad in {ends.bad} of {ends.runs} runs" if ends.runs > 1 else "bad"
-        self.say(f"the ends are proven: {len(ends.voters)} tests separate them (the bad end is {times})")
+        self.say(f"the ends are proven, by {_count(len(ends.voters), 'test')} (the bad end is {times})")
         for voter in ends.voters[:5]:
             self.say(f"  {voter}")
         if ends.void:
@@ -138,7 +138,9 @@ class Walk:
         left = state.steps + 1
         mean = sum(taken) / len(self.steps) if taken else 0.0
         estimate = f", about {_span(mean * left)}" if taken else ""
-        return f"[step {len(self.steps) + 1}: {state.left} commits, about {left} steps left{estimate}]"
+        return (
+            f"[step {len(self.steps) + 1}: {_count(state.left, 'commit')}, about {_count(left, 'step')} left{estimate}]"
+        )
 
     def _again(self, culprit: str, ends: Ends) -> tuple[Checked, ...]:
         """The culprit and its parents, really built, and run at least once more."""
@@ -192,6 +194,10 @@ def _contradicted(again: Sequence[Checked]) -> bool:
 
 def _how(place: Place) -> str:
     return f"; not built: as {place.same_as[:12]}, since {place.argument}" if place.same_as else ""
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _span(seconds: float) -> str:

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Histories of a real kernel: linux-source with commits of our own on it, the same ones each time they are made.
 
-``python -m tests.history.linux whole`` makes one where it is not yet, and prints its folder.
+``python -m tests.history.linux whole`` makes one where it is not yet, and prints scripts/bisect's words for it.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from kfunctest import cache, proc
@@ -82,6 +82,15 @@ def small(writer: Writer, base: str, texts: Mapping[str, str], bug: str) -> None
         at = writer.commit(f"c{number}", files, [at])
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """A repository with nothing checked out, the commit that the history begins with, and the branch that ends it."""
+
+    tree: Path
+    base: str
+    branch: str
+
+
 KINDS: Mapping[str, tuple[Callable[[Writer, str, Mapping[str, str], str], None], str]] = {
     "whole": (whole, "steady"),
     "flaky": (whole, "flaky"),
@@ -89,37 +98,31 @@ KINDS: Mapping[str, tuple[Callable[[Writer, str, Mapping[str, str], str], None],
 }
 
 
-def made(kind: str) -> Path:
-    """The repository of this kind, with the branch main on its last commit and nothing checked out."""
+def made(kind: str) -> History:
+    """The history of this kind. All are in one repository, so that all are built in one place."""
     of = source.resolve(SOURCE)
     texts = {name: of.store.text(of.tree, name) or "" for name in (KFUNCS, FORK, "lib/bsearch.c")}
     build, bug = KINDS[kind]
-
-    def make(folder: Path) -> None:
-        git = [proc.need("git"), "-C", str(folder)]
-        env = clean_environment()
+    folder = cache.root() / "history" / "linux"
+    git = [proc.need("git"), "-C", str(folder)]
+    env = clean_environment()
+    branch = f"{kind}-{cache.digest(_FORMAT, of.tree, Path(__file__).read_text())[:8]}"
+    who = {f"GIT_{role}_{what}": of_it for role in ("AUTHOR", "COMMITTER") for what, of_it in _WHO.items()}
+    with cache.locked("history"):
+        folder.mkdir(parents=True, exist_ok=True)
         proc.run([*git, "-c", "init.defaultBranch=main", "init", "--quiet"], seconds=60, env=env)
         (folder / ".git" / "objects" / "info" / "alternates").write_text(f"{of.store.folder / 'objects'}\n")
-        who = {f"GIT_{role}_{what}": of_it for role in ("AUTHOR", "COMMITTER") for what, of_it in _WHO.items()}
         words = ("commit-tree", "-m", f"linux-source of {SOURCE}", of.tree)
         base = proc.run([*git, *words], seconds=60, env=clean_environment(**who)).stdout.strip()
-        writer = Writer(folder)
-        build(writer, base, texts, bug)
-        writer.write()
-        proc.run([*git, "tag", "c0", base], seconds=60, env=env)
-
-    key = cache.digest(_FORMAT, of.tree, Path(__file__).read_text(), kind)
-    return cache.entry("history", f"linux-{kind}-{key[:8]}", make)
+        if proc.run([*git, "rev-parse", "--quiet", "--verify", branch], seconds=60, env=env, check=False).status:
+            build(writer := Writer(folder, branch), base, texts, bug)
+            writer.write()
+    return History(folder, base, branch)
 
 
 _WHO = {"NAME": "A U Thor", "EMAIL": "author@example.org", "DATE": "1700000000 +0000"}
 
 
-def subject(tree: Path, commit: str) -> str:
-    """What a commit of it is called."""
-    words = ["-C", str(tree), "log", "-1", "--format=%s", commit]
-    return proc.run([proc.need("git"), *words], seconds=60, env=clean_environment()).stdout.strip()
-
-
 if __name__ == "__main__":
-    sys.stdout.write(f"{made(sys.argv[1] if len(sys.argv) > 1 else 'whole')}{os.linesep}")
+    found = made(sys.argv[1])
+    sys.stdout.write(f"--tree {found.tree} --good {found.base} --bad {found.branch} {TEST}\n")

@@ -13,7 +13,7 @@ from kfunctest import proc
 from kfunctest.bisect import report
 from kfunctest.bisect.memory import NAME
 from kfunctest.wait import wait_until
-from tests.history.linux import TEST
+from tests.history.linux import TEST, History
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 #: Seconds: two cores that emulate the VM, and a first build that nothing is cached for.
@@ -34,28 +34,29 @@ class Ended:
         return str((self.data.get("culprit") or {}).get("subject", self.text))
 
 
-def command(tree: Path, results: Path, good: str, *words: str) -> list[str]:
-    """The command line."""
-    argv = [sys.executable, "-m", "kfunctest.bisect", "--tree", str(tree), "--good", good, "--bad", "main"]
+def command(of: History, results: Path, *words: str, good: str = "") -> list[str]:
+    """The command line; ``good`` is seen from the history's end (~40), or else its beginning."""
+    argv = [sys.executable, "-m", "kfunctest.bisect", "--tree", str(of.tree), "--bad", of.branch]
+    argv += ["--good", f"{of.branch}{good}" if good else of.base]
     return [*argv, "--results", str(results), *words, TEST]
 
 
-def bisect(tree: Path, results: Path, good: str, *words: str) -> Ended:
+def bisect(of: History, results: Path, *words: str, good: str = "") -> Ended:
     """Run it to its end."""
-    done = proc.run(command(tree, results, good, *words), seconds=SECONDS, cwd=CHECKOUT, check=False)
+    done = proc.run(command(of, results, *words, good=good), seconds=SECONDS, cwd=CHECKOUT, check=False)
     file = results / "bisect-latest" / report.JSON
     data = json.loads(file.read_text()) if file.exists() else {}
     return Ended(done.status, done.stdout + done.stderr, data)
 
 
-def kill_after(trials: int, tree: Path, results: Path, good: str, *words: str) -> None:
+def kill_after(trials: int, of: History, results: Path, *words: str) -> None:
     """Run it until so many trials are on record, and kill it with all that it started in its process group."""
     file = results / "bisect-latest" / NAME
 
     def recorded() -> int:
         return file.read_text().count('{"trial"') if file.exists() else 0
 
-    with proc.spawn(command(tree, results, good, *words), cwd=CHECKOUT) as process:
+    with proc.spawn(command(of, results, *words), cwd=CHECKOUT) as process:
         wait_until(
             lambda: recorded() >= trials or process.poll() is not None, seconds=SECONDS, what="trials", interval=0.5
         )

@@ -23,7 +23,7 @@ def assert_found(ended: Ended) -> None:
 
 def test_the_culprit_is_found_and_most_commits_are_not_built(tmp_path: Path) -> None:
     """Among a range that does not build, one that does not boot, and a merge."""
-    ended = bisect(linux.made("whole"), tmp_path, "c0")
+    ended = bisect(linux.made("whole"), tmp_path)
     assert_found(ended)
     steps = ended.data["steps"]
     assert sum(bool(step["same_as"]) for step in steps) >= len(steps) / 3, ended.text
@@ -31,20 +31,20 @@ def test_the_culprit_is_found_and_most_commits_are_not_built(tmp_path: Path) -> 
 
 
 def test_killed_in_the_middle_it_goes_on(tmp_path: Path) -> None:
-    tree = linux.made("whole")
-    kill_after(3, tree, tmp_path, "c0", "--tries", "1")
-    ended = bisect(tree, tmp_path, "c0", "--tries", "1")
+    of = linux.made("whole")
+    kill_after(3, of, tmp_path, "--tries", "1")
+    ended = bisect(of, tmp_path, "--tries", "1")
     assert_found(ended)
     assert ended.data["recalled"] >= 3
 
 
 def test_a_good_end_that_is_bad_is_told_and_the_culprit_is_found_before_it(tmp_path: Path) -> None:
-    ended = bisect(linux.made("whole"), tmp_path, "main~40")
+    ended = bisect(linux.made("whole"), tmp_path, good="~40")
     assert_found(ended)
     assert ended.data["replaced_good"], ended.text
 
 
 def test_what_fails_in_every_second_boot_is_found(tmp_path: Path) -> None:
-    ended = bisect(linux.made("flaky"), tmp_path, "c0", "--tries", "7")
+    ended = bisect(linux.made("flaky"), tmp_path, "--tries", "7")
     assert_found(ended)
     assert ended.data["ends"]["bad"] < ended.data["ends"]["runs"], "seven boots in a row were bad: run it again"
