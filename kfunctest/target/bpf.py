@@ -80,9 +80,19 @@ class BpfObject:
 
     def attach_cgroup_iter(self, program: str, memcg: Memcg, order: int = SELF_ONLY) -> Callable[[], str]:
         """Attach an iterator to the memcg's cgroup. What is returned runs it and returns what it printed."""
+        link = self.link_cgroup_iter(program, memcg, order)
+        return lambda: self._target.call(bpf.read_iterator, link).decode()
+
+    def link_cgroup_iter(self, program: str, memcg: Memcg, order: int = SELF_ONLY) -> int:
+        """The same; what is returned is the link's number in the guest, for requests that read it there."""
         link = self._target.call(bpf.attach_cgroup_iter, self._handle, program, memcg.path, order)
         self._links.callback(self._target.call, bpf.detach, link)
-        return lambda: self._target.call(bpf.read_iterator, link).decode()
+        return link
+
+    @property
+    def handle(self) -> int:
+        """The object's number in the guest, for requests that run its programs there."""
+        return self._handle
 
     def __getitem__(self, name: str) -> int | bytes:
         """A global variable."""
