@@ -8,6 +8,7 @@ of a packet, in a security hook. Only flushing waits, and is refused where that 
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -44,9 +45,17 @@ def seen(verdicts: Verdicts, asked: list[str]) -> dict[str, dict[str, Verdict]]:
 
 @pytest.mark.parametrize("row", TABLE, ids=str)
 def test_program_type_may_call(
-    row: Row, seen: dict[str, dict[str, Verdict]], asked: list[str], verdicts: Verdicts, kernel: Kernel
+    row: Row,
+    seen: dict[str, dict[str, Verdict]],
+    asked: list[str],
+    verdicts: Verdicts,
+    kernel: Kernel,
+    record_property: Callable[[str, object], None],
 ) -> None:
-    """Every cell of a row as the table says; a refusal is EACCES, and its reason is that the program may not sleep."""
+    """Every cell of a row as the table says; a refusal is EACCES, and its reason is that the program may not sleep.
+
+    What was seen is a row of the report's table.
+    """
     needs(not row.needs or kernel.option(row.needs) is not None, f"this kernel lacks {row.needs}")
     old = row.since and GENERATIONS.index(verdicts.generation) < GENERATIONS.index(row.since)
     needs(not old, f"a verifier older than {row.since} loads no {row.section}")
@@ -54,6 +63,8 @@ def test_program_type_may_call(
     assert "itself" not in said, f"{row.section} was to be loaded, without any call: {said['itself']}"
     expected = {kfunc: WORDS[row.may_call[kfunc]] for kfunc in asked}
     found = {kfunc: WORDS[verdict.accepted] for kfunc, verdict in said.items()}
+    for kfunc, word in found.items():
+        record_property(kfunc, word)
     logs = "\n".join(f"{kfunc}: {verdict.log}" for kfunc, verdict in said.items() if verdict.log)
     assert found == expected, f"what {row.section} may call: expected {expected}, seen {found}\n{logs}"
     for kfunc, verdict in said.items():
