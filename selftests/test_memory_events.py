@@ -89,6 +89,7 @@ def test_memory_events_count_a_kill_of_the_whole_group(memcg: Memcg, kfuncs: Kfu
     assert 3 <= seen["oom_kill"] <= 4, f"oom_kill of {memcg.path}, a worker and its 2 children: 3 or 4, seen {seen}"
 
 
+@pytest.mark.slow_boot
 def test_memory_events_count_protection_that_did_not_hold(
     kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items
 ) -> None:
@@ -110,6 +111,7 @@ def local_events(vm: Vm) -> Iterator[None]:
         vm.call(disks.remount_cgroups, "")
 
 
+@pytest.mark.slow_boot
 @pytest.mark.destructive("mounts cgroup2 with another option")
 def test_memory_events_are_local_where_the_mount_says_so(
     local_events: None, memcg: Memcg, kfuncs: Kfuncs, items: Items

@@ -17,7 +17,7 @@ from kfunctest.target.kfuncs import Kfuncs
 from kfunctest.target.memcg import Memcg, MiB
 from kfunctest.target.vm import Vm
 
-pytestmark = pytest.mark.kfunc(name="page_state")
+pytestmark = [pytest.mark.kfunc(name="page_state"), pytest.mark.slow_boot]
 
 
 def by_nodes(memcg: Memcg) -> dict[str, int]:

@@ -95,6 +95,28 @@ def test_pages_reclaimed_are_counted_for_who_asked(
     assert not others, f"{memcg.path}: only {asker} reclaimed, seen {others}"
 
 
+def test_what_the_lists_do_is_counted_where_it_is_done(
+    vm: Vm, kernel: Kernel, reclaim: str, memcg: Memcg, kfuncs: Kfuncs, items: Items
+) -> None:
+    """Pages that move between lists and come back, as the system counts them: next to nothing else moves meanwhile."""
+    working_set = (f"WORKINGSET_{what}_FILE" for what in ("REFAULT", "ACTIVATE", "RESTORE"))
+    names = ("PGACTIVATE", "PGDEACTIVATE", "PGREFILL", *working_set)
+    memcg.map_file(kernel.image, SIZE)
+    start, before = counted(vm, kfuncs, memcg, items, names), system(vm, names)
+    for _ in range(3):
+        memcg.reclaim(SIZE)
+        memcg.touch_file()
+        memcg.touch_file()
+    now, after = counted(vm, kfuncs, memcg, items, names), system(vm, names)
+    seen = {name: now[name] - start[name] for name in names}
+    whole = {name: after[name] - before[name] for name in names}
+    wrong = {name: seen[name] for name in names if not whole[name] - WORKER_PAGES <= seen[name] <= whole[name]}
+    assert not wrong, f"{memcg.path}, {reclaim}, counts: the system has {whole}, up to {WORKER_PAGES} less; {wrong}"
+    assert seen["WORKINGSET_REFAULT_FILE"] >= SIZE // vm.page_size, (
+        f"{memcg.path}: {SIZE} bytes were read again, {seen}"
+    )
+
+
 @pytest.mark.xfail(raises=AssertionError, reason="page size times too much: docs/findings/page-state-units.md")
 def test_pages_scanned_by_kind_add_up_to_those_by_reclaimer(
     vm: Vm, kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items
