@@ -133,7 +133,7 @@ def test_faults_that_got_a_huge_page_are_counted(
     memcg.do("charge_huge", 3)
     memcg.stir(vm.cpus)
     seen = kfuncs.flushed(memcg, items.call("THP_FAULT_ALLOC"))[0]
-    assert seen == 3, f"THP_FAULT_ALLOC of {memcg.path}: 3 huge pages were touched, seen {seen}"
+    assert seen == 3, f"THP_FAULT_ALLOC of {memcg.path}, a count: 3 huge pages were touched, expected 3, seen {seen}"
 
 
 @pytest.fixture

@@ -96,12 +96,18 @@ def test_usage_of_each_parent_is_at_least_that_of_its_children(vm: Vm, tree: Tre
     touched = tree.left.charge_anon(plenty(vm.cpus, vm.page_size))
     tree.right.charge_anon(touched // 2)
     left, right = kfuncs.usage(tree.left), kfuncs.usage(tree.right)
-    assert touched <= left, f"usage of {tree.left.path} in bytes: it touched {touched}, seen {left}"
-    assert touched // 2 <= right < touched, f"usage of {tree.right.path}: it touched {touched // 2}, seen {right}"
+    assert touched <= left, (
+        f"usage of {tree.left.path} in bytes: expected {touched}, which it touched, or more, seen {left}"
+    )
+    assert touched // 2 <= right < touched, (
+        f"usage of {tree.right.path} in bytes: expected {touched // 2} to {touched}, seen {right}"
+    )
     below = left + right
     for parent in tree.upwards:
         seen = kfuncs.usage(parent)
-        assert seen >= below, f"usage of {parent.path} in bytes: those below it have {below}, seen {seen}"
+        assert seen >= below, (
+            f"usage of {parent.path} in bytes: expected {below}, that of those below, or more, seen {seen}"
+        )
         below = seen
     idle = kfuncs.usage(tree.bystander)
     assert idle == 0, f"usage of {tree.bystander.path}, where nothing ran: expected 0 bytes, seen {idle}"
@@ -121,7 +127,7 @@ def test_events_of_a_leaf_are_those_of_everybody_above_it(
     tree.left.oom(6 * MiB)
     expected = kfuncs.batch(tree.left, calls)
     kills = expected[items.MEMCG_OOM_KILL]
-    assert kills == 1, f"MEMCG_OOM_KILL of {tree.left.path}: one worker was killed, seen {kills}"
+    assert kills == 1, f"MEMCG_OOM_KILL of {tree.left.path}: one worker was killed, expected 1, seen {kills}"
     for parent in tree.upwards:
         seen = kfuncs.batch(parent, calls)
         assert seen == expected, f"events of {parent.path} in the enum's order: expected {expected}, seen {seen}"

@@ -52,12 +52,12 @@ def test_what_a_cpu_counted_outlives_it(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, it
         vm.call_within(30, cgroup.write_file, ONLINE, state)
         grown = settled(vm, kfuncs, memcg, items.NR_SHMEM) - before
         assert grown == touched, (
-            f"NR_SHMEM of {memcg.path} in bytes, CPU 1 {'on' if state == '1' else 'off'}line: {touched} were touched "
-            f"there, seen {grown}"
+            f"NR_SHMEM of {memcg.path} in bytes, CPU 1 {'on' if state == '1' else 'off'}line: expected {touched} "
+            f"more, which were touched there, seen {grown}"
         )
     memcg.release_shmem()
     kept = settled(vm, kfuncs, memcg, items.NR_SHMEM) - before
-    assert kept == 0, f"NR_SHMEM of {memcg.path} in bytes: kept {kept} of what CPU 1 charged and CPU 0 released"
+    assert kept == 0, f"NR_SHMEM of {memcg.path} in bytes: CPU 1 charged it, CPU 0 released it, expected 0, seen {kept}"
 
 
 @pytest.mark.kfunc(name="usage")
@@ -72,7 +72,7 @@ def test_usage_that_a_cpu_charged_outlives_it(vm: Vm, memcg: Memcg, kfuncs: Kfun
     grown, current = kfuncs.usage(memcg) - before, memcg.current()
     slack = usage_slack(vm.cpus, vm.page_size)
     assert abs(grown - touched) <= slack, (
-        f"usage of {memcg.path}: {touched} bytes were touched, seen {grown} +- {slack}"
+        f"usage of {memcg.path} in bytes: expected {touched} +- {slack} more, seen {grown}"
     )
     assert abs(before + grown - current) <= settled_slack(vm.page_size), (
         f"usage of {memcg.path} in bytes: memory.current says {current}, seen {before + grown}"

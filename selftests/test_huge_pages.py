@@ -53,10 +53,16 @@ def test_pages_that_are_made_huge_are_counted_whole(
     made = memcg.do("collapse", COUNT, shared)
     now = read(vm, kfuncs, memcg, items, *start)
     grown = {name: now[name] - start[name] for name in start}
-    assert grown[huge] == made, f"{huge} of {memcg.path} in bytes: {made} were made huge, seen {grown}"
+    assert grown[huge] == made, (
+        f"{huge} of {memcg.path} in bytes: expected {made} more, which were made huge, seen {grown}"
+    )
     slack = settled_slack(vm.page_size) + HUGE  # the ends of what is not aligned, too
-    assert abs(grown[whole] - made) <= slack, f"{whole} of {memcg.path} in bytes: {made} +- {slack} more, seen {grown}"
-    assert grown["THP_COLLAPSE_ALLOC"] == COUNT, f"{memcg.path}: {COUNT} huge pages were made of small ones, {grown}"
+    assert abs(grown[whole] - made) <= slack, (
+        f"{whole} of {memcg.path} in bytes: expected {made} +- {slack} more, seen {grown}"
+    )
+    assert grown["THP_COLLAPSE_ALLOC"] == COUNT, (
+        f"THP_COLLAPSE_ALLOC of {memcg.path}: expected {COUNT} more, seen {grown}"
+    )
     memcg.do("release_areas")
     kept = read(vm, kfuncs, memcg, items, *start)
     assert kept[huge] == start[huge], f"{huge} of {memcg.path}: {made} bytes were freed, expected {start}, seen {kept}"
@@ -93,7 +99,7 @@ def test_huge_pages_of_files_are_counted_whole(
     memcg.kill()
     needs(expected > 0, "this file system has no huge pages")
     assert grown == expected, f"NR_FILE_THPS of {memcg.path} in bytes: the system counts {expected} more, seen {grown}"
-    assert kept == 0, f"NR_FILE_THPS of {memcg.path} in bytes: the file is gone, and {kept} are left"
+    assert kept == 0, f"NR_FILE_THPS of {memcg.path} in bytes: expected 0 more when the file is gone, seen {kept}"
 
 
 @pytest.fixture
@@ -137,5 +143,5 @@ def test_huge_pages_are_swapped_out_whole_or_fall_back(
     expected = system(vm)[name.lower()] - before[name.lower()]
     assert seen == expected, f"{name} of {memcg.path}: the system counts {expected} more, seen {seen}"
     assert 1 <= seen <= COUNT, (
-        f"{name} of {memcg.path}: of {COUNT} huge pages, with memory.swap.max {limit}, seen {seen}"
+        f"{name} of {memcg.path}: expected 1 to {COUNT}, with memory.swap.max {limit}, seen {seen}"
     )

@@ -40,7 +40,7 @@ def judge(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> dict[str, int]:
     events = memcg.events()
     calls = [Call("MEMORY_EVENTS", getattr(items, MEMORY_EVENTS[key])) for key in events]
     seen = dict(zip(events, kfuncs.batch(memcg, calls), strict=True))
-    assert seen == events, f"events of {memcg.path}, counts: memory.events says {events}, the kfunc {seen}"
+    assert seen == events, f"events of {memcg.path}, counts: expected those of memory.events, {events}, seen {seen}"
     return seen
 
 

@@ -48,7 +48,7 @@ def test_an_oom_policy_reads_the_victims_memcg_and_all_above_it(
     leaf.start()
     leaf.write("memory.max", str(LIMIT))
     readings, depth = read_at_the_kill(bpf, leaf, items)
-    assert depth == 3, f"{leaf.path} is three levels below the root, seen {depth}"
+    assert depth == 3, f"level of {leaf.path}, three below the root: expected 3, seen {depth}"
     expected_ids = [memcg.id, parent.id, leaf.id]
     assert [one.id for one in readings[1:]] == expected_ids, f"ids from the top: {expected_ids}, seen {readings}"
     root, top, middle, victim = readings
@@ -57,20 +57,24 @@ def test_an_oom_policy_reads_the_victims_memcg_and_all_above_it(
         f"usage of {leaf.path}, bytes, as it ran into {LIMIT}: expected that less {slack} at most, seen {victim.usage}"
     )
     assert victim.usage + beside <= middle.usage <= top.usage, (
-        f"usage in bytes, {beside} of them charged beside the victim: {leaf.path} {victim.usage}, {parent.path} "
-        f"{middle.usage}, {memcg.path} {top.usage}"
+        f"usage in bytes: expected of {parent.path} {victim.usage + beside}, that of both below it, or more, seen "
+        f"{middle.usage}; of {memcg.path} as much or more, seen {top.usage}"
     )
     assert not contract.root_usage_is_counter or top.usage <= root.usage, (
-        f"usage in bytes: {memcg.path} {top.usage}, root {root.usage}"
+        f"usage of root in bytes: expected {top.usage}, that of {memcg.path}, or more, seen {root.usage}"
     )
-    assert victim.anon <= victim.usage + slack, f"NR_ANON_MAPPED of {leaf.path}, bytes: {victim}"
+    assert victim.anon <= victim.usage + slack, (
+        f"NR_ANON_MAPPED of {leaf.path}, bytes: expected up to its usage + {slack}, seen {victim}"
+    )
     kfuncs.flush_stats(leaf)
     after = kfuncs.vm_events(leaf, items.PGFAULT)
-    assert victim.faults <= after, f"PGFAULT of {leaf.path}: {victim.faults} at the kill, {after} afterwards"
+    assert victim.faults <= after, (
+        f"PGFAULT of {leaf.path}: expected at the kill up to {after}, as many as afterwards, seen {victim.faults}"
+    )
     if MEMORY_EVENTS in contract.kfuncs:
         counted = [(one.ooms, one.kills) for one in (top, middle, victim)]
         assert counted == [(1, 1)] * 3, (
-            f"MEMCG_OOM, MEMCG_OOM_KILL from {memcg.path} down: 1 and 1 each, seen {counted}"
+            f"MEMCG_OOM, MEMCG_OOM_KILL from {memcg.path} down: expected 1 and 1 each, seen {counted}"
         )
 
 

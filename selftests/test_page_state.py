@@ -142,9 +142,9 @@ def test_page_state_of_kernel_memory_is_in_bytes(vm: Vm, memcg: Memcg, kfuncs: K
     used = [parts[name] > 0 for name in ("NR_KERNEL_STACK_KB", "NR_PAGETABLE", "NR_SLAB_UNRECLAIMABLE_B")]
     assert all(used), f"processes in {memcg.path} need stacks, page tables and slab; seen in bytes: {parts}"
     assert sum(parts.values()) <= whole + slab_held_back(vm.cpus), (
-        f"in {memcg.path} kernel memory is {whole} bytes, its parts are more: {parts}"
+        f"parts of kernel memory of {memcg.path} in bytes: expected {whole} together at most, seen {parts}"
     )
-    assert whole <= usage, f"in {memcg.path} kernel memory is {whole} of only {usage} bytes"
+    assert whole <= usage, f"MEMCG_KMEM of {memcg.path} in bytes: expected up to its usage, {usage}, seen {whole}"
 
 
 def test_page_state_of_reclaim_is_a_count(vm: Vm, kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
@@ -160,11 +160,15 @@ def test_page_state_of_reclaim_is_a_count(vm: Vm, kernel: Kernel, memcg: Memcg, 
 
     memcg.map_file(kernel.image, size)
     full = settled()
-    assert full["NR_FILE_PAGES"] >= size, f"{size} bytes of a file were mapped in {memcg.path}, seen {full}"
+    assert full["NR_FILE_PAGES"] >= size, (
+        f"NR_FILE_PAGES of {memcg.path} in bytes: expected {size} or more, which were mapped, seen {full}"
+    )
     memcg.reclaim(size)
     after = settled()
     pages = (full["NR_FILE_PAGES"] - after["NR_FILE_PAGES"]) // vm.page_size
-    assert pages * vm.page_size >= size // 2, f"of the page cache of {memcg.path} too little was reclaimed: {after}"
+    assert pages * vm.page_size >= size // 2, (
+        f"page cache reclaimed from {memcg.path}: expected {size // 2} bytes or more, seen {pages} pages, {after}"
+    )
     # Of the worker's own code some pages may be reclaimed too, and read again at once.
     assert pages <= after[steal] <= pages + WORKER_PAGES, f"{memcg.path} lost {pages} pages, seen {after}"
     assert pages <= after[scan] <= 100 * pages, f"{memcg.path} lost {pages} pages, seen {after}"

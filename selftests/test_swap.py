@@ -57,7 +57,7 @@ def read(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, items: Items, *names: str) -> dic
     """The items after a flush of all that was done before; -1 is none of their values."""
     memcg.stir(vm.cpus)
     seen = dict(zip(names, kfuncs.flushed(memcg, *map(items.call, names)), strict=True))
-    assert ULONG_MAX not in seen.values(), f"items of {memcg.path}, which memcg tracks: seen {seen}"
+    assert ULONG_MAX not in seen.values(), f"items of {memcg.path}, which memcg tracks: expected no -1, seen {seen}"
     return seen
 
 
@@ -70,7 +70,7 @@ def test_swap_is_told_in_bytes_and_falls_back(vm: Vm, memcg: Memcg, kfuncs: Kfun
     current = int(memcg.read("memory.swap.current"))
     assert seen == current, f"MEMCG_SWAP of {memcg.path} in bytes: memory.swap.current says {current}, seen {seen}"
     assert SIZE // 2 <= seen <= SIZE + settled_slack(vm.page_size), (
-        f"MEMCG_SWAP of {memcg.path} in bytes: of {SIZE} that were paged out, seen {seen}"
+        f"MEMCG_SWAP of {memcg.path} in bytes: expected {SIZE // 2} to {SIZE}, which were paged out, seen {seen}"
     )
     memcg.do("release_areas")
     slack = settled_slack(vm.page_size)
@@ -125,7 +125,9 @@ def test_zswap_is_told_compressed_and_as_it_was(
     seen = read(vm, kfuncs, memcg, items, *names)
     current = int(memcg.read("memory.zswap.current"))
     assert seen["MEMCG_ZSWAP_B"] == current, f"{memcg.path}: memory.zswap.current says {current}, seen {seen}"
-    assert 0 < current <= seen["MEMCG_ZSWAPPED"], f"zswap of {memcg.path}, compressed and not, in bytes: seen {seen}"
+    assert 0 < current <= seen["MEMCG_ZSWAPPED"], (
+        f"zswap of {memcg.path}, in bytes: expected more than 0, compressed no more than not, seen {seen}"
+    )
     stored = system(vm)["zswpout"] - before["zswpout"]
     assert seen["ZSWPOUT"] == stored, f"pages of {memcg.path} given to zswap: the system counts {stored}, seen {seen}"
     assert seen["MEMCG_ZSWAPPED"] == stored * vm.page_size >= SIZE // 2, (
@@ -140,7 +142,9 @@ def test_zswap_is_told_compressed_and_as_it_was(
     memcg.do("release_areas")
     kept = read(vm, kfuncs, memcg, items, *names)
     slack = settled_slack(vm.page_size)
-    assert kept["MEMCG_ZSWAPPED"] <= slack, f"zswap of {memcg.path} after the release: up to {slack} bytes, seen {kept}"
+    assert kept["MEMCG_ZSWAPPED"] <= slack, (
+        f"zswap of {memcg.path} after the release: expected up to {slack} bytes, seen {kept}"
+    )
 
 
 @pytest.mark.kfunc(name="page_state")
@@ -157,7 +161,9 @@ def test_pages_that_came_back_belong_to_the_working_set(vm: Vm, memcg: Memcg, kf
     expected = {name: after[name.lower()] - before[name.lower()] for name in names}
     assert seen == expected, f"{memcg.path}, counts of pages: the system has {expected} more, seen {seen}"
     least = SIZE // vm.page_size
-    assert seen["WORKINGSET_REFAULT_ANON"] >= least, f"pages of {memcg.path} read again: {least} or more, seen {seen}"
+    assert seen["WORKINGSET_REFAULT_ANON"] >= least, (
+        f"pages of {memcg.path} read again: expected {least} or more, seen {seen}"
+    )
 
 
 @pytest.mark.kfunc(name="page_state")
