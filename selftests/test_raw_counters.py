@@ -17,6 +17,7 @@ from kfunctest.kernels.model import Kernel
 from kfunctest.measure import plenty
 from kfunctest.plugin.applicable import needs
 from kfunctest.statitems import BOUNDS, Tracked, tracked, unit
+from kfunctest.statkeys import SUMS, printed, through_page_state, through_vm_events
 from kfunctest.target.bpf import Bpf
 from kfunctest.target.kfuncs import Call, Kfuncs
 from kfunctest.target.memcg import Memcg, MiB
@@ -107,6 +108,34 @@ def test_any_count_is_told_in_the_unit_of_its_item(
     # The parent has a little, its child's per-CPU counters for one, and the kernel's flusher may just bring it up.
     assert max(above) < LARGE, (
         f"items of {memcg.path}, whose child's were set: expected less than {LARGE}, seen {above}"
+    )
+
+
+@pytest.mark.destructive("writes into the kernel's memory")
+@pytest.mark.kfunc(name="page_state")
+def test_memory_stat_prints_each_count_under_its_key(
+    settable: None, memcg: Memcg, items: Items, raw: RawCounters, known: Tracked, vm: Vm
+) -> None:
+    """The table that all comparisons with memory.stat go by, also for what nothing here moves: 0 equals any other 0."""
+    stat = memcg.stat()
+    states = printed(through_page_state({*known.states}), stat)
+    events = printed(through_vm_events({*known.events}), stat)
+    held = {key: LARGE + at * APART for at, key in enumerate([*states, *events])}
+    values = Values(
+        {items.call(name).index: held[key] for key, name in states.items()},
+        {items.call(name).index: held[key] for key, name in events.items()},
+        {},
+        0,
+    )
+    with raw.holding(memcg, values):
+        seen = memcg.stat()
+    expected = {key: held[key] * unit(name).factor(vm.page_size) for key, name in states.items()}
+    expected |= {key: held[key] for key in events}
+    wrong = {key: f"expected {value}, seen {seen[key]}" for key, value in expected.items() if seen[key] != value}
+    assert not wrong, f"memory.stat of {memcg.path}, whose counters were set, in each key's unit: {wrong}"
+    sums = {key: sum(seen.get(part, 0) for part in parts) for key, parts in SUMS.items()}
+    assert sums == {key: seen[key] for key in SUMS}, (
+        f"memory.stat of {memcg.path}: expected of its parts {sums}, seen {seen}"
     )
 
 
