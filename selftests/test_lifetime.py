@@ -24,7 +24,11 @@ pytestmark = pytest.mark.kfunc(name="get_put")
 DEPTH = 40
 
 
-@pytest.mark.parametrize("lives", [200, pytest.param(10_000, marks=pytest.mark.soak)], ids=["some lives", "many lives"])
+@pytest.mark.parametrize(
+    "lives",
+    [pytest.param(200, marks=pytest.mark.slow_boot), pytest.param(10_000, marks=pytest.mark.soak)],
+    ids=["some lives", "many lives"],
+)
 def test_no_life_of_a_memcg_leaves_anything(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, bpf: Bpf, lives: int) -> None:
     """Each is made, got and put, and removed. Its memory is charged to its parent, where a leak would show as well."""
     pairs = bpf.open("get_put.bpf.c").load(*(programs := ["child_pairs", "child_nested"]))
@@ -75,6 +79,7 @@ def chain(vm: Vm, memcg: Memcg) -> Iterator[tuple[list[int], int]]:
     wait_until_gone(vm, memcg.path, f"chain of {DEPTH}", before)
 
 
+@pytest.mark.slow_boot
 def test_each_memcg_of_a_deep_tree_can_be_got_alive_and_dying(vm: Vm, memcg: Memcg, bpf: Bpf) -> None:
     """A process that was not reaped pins the last, and so all above it, after all of them were removed."""
     finder = bpf.open("dying.bpf.c").load("find")
