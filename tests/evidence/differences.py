@@ -90,11 +90,12 @@ _TYPES_NOT_BUILT: Final = frozenset(
 #: What is not applicable by a contract, each with the reason that the run gives.
 NOT_APPLICABLE: Final[Mapping[str, frozenset[str]]] = {
     "v7.0": _TYPES_NOT_BUILT | frozenset({"test_root::test_root_usage_is_what_the_system_counts"}),
-    # No memory_events, the root has another usage, no range is checked; and 6.12 has neither a tracepoint of flushes
-    # nor bpf_local_irq_save().
+    # No memory_events, the root has another usage, no range is checked; and 6.12 has neither tracepoints of flushes and
+    # of updates nor bpf_local_irq_save().
     "v2 on 6.12": _TYPES_NOT_BUILT
     | frozenset(
         {
+            "test_flush_stats::test_an_update_counts_for_its_pages",
             "test_hierarchy::test_events_of_a_leaf_are_those_of_everybody_above_it",
             "test_items::test_memory_events_of_any_number_are_minus_one_or_an_event",
             "test_raw_counters::test_any_count_of_memory_events_is_told_as_it_is",
