@@ -9,13 +9,15 @@ from contextlib import contextmanager
 import pytest
 
 from conftest import Items
+from kfunctest.contract import Contract
 from kfunctest.guest import cgroup, legacy
+from kfunctest.kernels.model import Kernel
 from kfunctest.measure import plenty, settled_slack, usage_slack
 from kfunctest.plugin.applicable import needs
 from kfunctest.target.bpf import Bpf
 from kfunctest.target.kfuncs import Call, Kfuncs, NoMemcg
 from kfunctest.target.lifetime import dying, wait_until_gone
-from kfunctest.target.memcg import Memcg
+from kfunctest.target.memcg import Memcg, MiB
 from kfunctest.target.vm import Vm
 from kfunctest.wait import wait_until
 
@@ -133,3 +135,39 @@ def test_get_is_null_for_a_cgroup_of_v1_while_memory_is_with_v2(vm: Vm, bpf: Bpf
             with agent_in(vm, path, top):
                 seen = program.run("of_my_cgroup", "v1_args", hierarchy=number)
             assert (seen["retval"], seen["got"]) == (0, 0), f"get of {path} of the v1 pids hierarchy: NULL, seen {seen}"
+
+
+@pytest.mark.slow_boot
+@pytest.mark.destructive("binds the memory controller to cgroup v1")
+def test_memory_bound_to_v1_gives_memcgs_there_and_none_on_v2(
+    vm: Vm, kernel: Kernel, contract: Contract, kfuncs: Kfuncs, bpf: Bpf
+) -> None:
+    """get_root is as it was; get takes cgroups of v1 only, the root among them."""
+    needs(kernel.option("CONFIG_MEMCG_V1") == "y", "CONFIG_MEMCG_V1 is not set")
+    program, slack = bpf.open("v1.bpf.c").load("of_my_cgroup"), usage_slack(vm.cpus, vm.page_size)
+    with (
+        hierarchy_of_v1(vm, "memory") as (top, number),
+        Memcg(vm, f"{top}/child") as child,
+        Memcg(vm, "bystander") as of_v2,
+    ):
+        for name, group in {"the root cgroup of v2": the_root(vm), of_v2.path: of_v2}.items():
+            assert not has_memcg(kfuncs, group), f"get of {name}: expected NULL while memory is with v1, got a memcg"
+        child.start()
+        whole = kfuncs.usage(None)
+        touched = child.charge_anon(4 * MiB)
+        with agent_in(vm, child.path, top):
+            seen = program.run("of_my_cgroup", "v1_args", hierarchy=number)
+        expected = int(child.read("memory.usage_in_bytes"))
+        assert (seen["retval"], seen["got"]) == (0, 1), f"get of {child.path} of v1: expected a memcg, seen {seen}"
+        assert abs(seen["usage"] - expected) <= slack, (
+            f"usage of {child.path} of v1: memory.usage_in_bytes says {expected} bytes +- {slack}, seen {seen}"
+        )
+        assert expected >= touched, f"usage of {child.path} of v1: {touched} bytes touched, seen {expected}"
+        grown = kfuncs.usage(None) - whole
+        assert not contract.root_usage_is_counter or abs(grown - touched) <= slack, (
+            f"usage of get_root in bytes: a child on v1 touched {touched} +- {slack}, seen {grown} more"
+        )
+        seen = program.run("of_my_cgroup", "v1_args", hierarchy=number)
+        assert (seen["retval"], seen["got"]) == (0, 1), f"get of the root of v1: expected the root memcg, seen {seen}"
+        child.kill()
+    assert has_memcg(kfuncs, the_root(vm)), "get of the root cgroup of v2: NULL, though memory is back with v2"

@@ -27,8 +27,9 @@ _SETTABLE: Final = frozenset(
     )
 )
 
-#: CONFIG_LRU_GEN, CONFIG_EXT4_FS, the host's memory, and items that memcgs track since 6.13 or later.
+#: CONFIG_LRU_GEN, CONFIG_EXT4_FS, CONFIG_MEMCG_V1, the host's memory, and items that memcgs track since 6.13 or later.
 BY_OPTION: Final = _SETTABLE | {
+    "test_controller::test_memory_bound_to_v1_gives_memcgs_there_and_none_on_v2",
     "test_reclaim::test_pages_reclaimed_are_counted_for_who_asked[generations-PROACTIVE]",
     "test_reclaim::test_pages_reclaimed_are_counted_for_who_asked[generations-DIRECT]",
     "test_reclaim::test_what_the_lists_do_is_counted_where_it_is_done[generations]",
