@@ -18,7 +18,8 @@ from kfunctest.contract import FLUSH_STATS, Contract
 from kfunctest.kernels.model import Kernel
 from kfunctest.plugin.applicable import needs
 from kfunctest.plugin.verdicts import Verdicts
-from kfunctest.target.bpf import Verdict
+from kfunctest.target.bpf import Bpf, Verdict
+from kfunctest.target.vm import Vm
 from selftests.typetable import WORDS, Row, read, written
 
 pytestmark = pytest.mark.kfunc(name="verifier")
@@ -26,6 +27,10 @@ pytestmark = pytest.mark.kfunc(name="verifier")
 TABLE = read()
 #: No types, apart from the extension, which is judged as what it replaces a part of.
 NOT_IN_THE_TABLE = ("UNSPEC", "EXT", "__MAX_BPF_PROG_TYPE")
+#: What an extension replaces: a function that never sleeps, and one of a program that may sleep, which does.
+REPLACED, SLEEPS = "replaced", "replaced_that_flushes"
+#: What a newer verifier says of an extension that sleeps, before it looks at what is called.
+MAY_SLEEP = "Extension program may sleep, while original does not"
 MUST_SLEEP = f"program must be sleepable to call sleepable kfunc {FLUSH_STATS}"
 
 
@@ -86,3 +91,32 @@ def test_the_table_has_every_type_that_this_kernel_has(
     known = {*(row.type for row in TABLE), *NOT_IN_THE_TABLE}
     types = {name.removeprefix("BPF_PROG_TYPE_") for name in kernel.facts.enum("bpf_prog_type")}
     assert types <= known, f"types of program that docs/program-types.md does not know: {sorted(types - known)}"
+
+
+@pytest.mark.slow_boot
+@pytest.mark.parametrize(
+    "target, function",
+    [
+        ("extended_tc", REPLACED),
+        ("extended_xdp", REPLACED),
+        ("extended_syscall", REPLACED),
+        ("extended_syscall", SLEEPS),
+    ],
+)
+def test_an_extension_may_call_what_the_program_may_that_it_extends(
+    vm: Vm, bpf: Bpf, verdicts: Verdicts, target: str, function: str
+) -> None:
+    """Reading is for every type. An extension cannot sleep, not even in the place of a function that does; and owes its
+    puts as any other.
+    """
+    seen = bpf.extensions_of("extensions.bpf.c", target, function, ["reads", "flushes", "leaks"])
+    what = f"{function}() of {target}"
+    assert seen["reads"].accepted, f"{what}, replaced by what reads a memcg: expected to be taken, seen {seen['reads']}"
+    newer = GENERATIONS.index(verdicts.generation) > GENERATIONS.index("6.12")
+    messages = {"flushes": MAY_SLEEP if newer and function != SLEEPS else MUST_SLEEP, "leaks": "Unreleased reference"}
+    for program, message in messages.items():
+        said = seen[program]
+        assert said.errno in (errno.EACCES, errno.EINVAL), (
+            f"{what}, replaced by {program}: expected a refusal, seen {said}"
+        )
+        assert message in said.log, f"{what}, replaced by {program}: expected {message!r}, seen {said.log!r}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from kfunctest.guest import bpf, capabilities, places, verdicts
+from kfunctest.guest import bpf, capabilities, extensions, places, verdicts
 from kfunctest.target.memcg import Memcg
 from kfunctest.target.protocol import Target
 
@@ -141,6 +141,12 @@ class Bpf:
             place: {caller: Verdict(*said, retval=0) for caller, said in callers.items()}
             for place, callers in found.items()
         }
+
+    def extensions_of(self, source: str, target: str, function: str, programs: Sequence[str]) -> dict[str, Verdict]:
+        """What the kernel says of programs that would replace a function of another program of the same object."""
+        path = self._target.file(self._compiled(source))
+        found = self._target.call_within(LOAD_SECONDS, extensions.judge, path, target, function, list(programs))
+        return {program: Verdict(*said, retval=0) for program, said in found.items()}
 
     def loaded_with(self, source: str, asked: Mapping[str, Sequence[str]]) -> dict[str, Verdict]:
         """What the kernel says of each program when its loader has these capabilities and no others."""
