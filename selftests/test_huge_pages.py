@@ -87,9 +87,10 @@ def test_huge_pages_of_files_are_counted_whole(
     vm: Vm, file_system: None, memcg: Memcg, kfuncs: Kfuncs, items: Items
 ) -> None:
     """As many as the system counts."""
-    memcg.write_file(f"{FOLDER}/file", COUNT * HUGE)
-    memcg.do("sync")
+    memcg.start()
     start, before = read(vm, kfuncs, memcg, items, "NR_FILE_THPS")["NR_FILE_THPS"], system(vm)
+    memcg.write_file(f"{FOLDER}/file", COUNT * HUGE)  # perhaps in huge pages already
+    memcg.do("sync")
     memcg.do("map_huge_file", f"{FOLDER}/file", COUNT * HUGE)
     grown = read(vm, kfuncs, memcg, items, "NR_FILE_THPS")["NR_FILE_THPS"] - start
     expected = (system(vm)["nr_file_hugepages"] - before["nr_file_hugepages"]) * HUGE

@@ -2,6 +2,9 @@
 /*
  * Every kfunc, for every type: who may load it depends on what the loader may do, not on which of them is called. None of
  * the programs is ever run.
+ *
+ * A memcg begins with its css. To say so by &memcg->css is arithmetic on a pointer, which takes CAP_PERFMON where the CPU
+ * needs protection from speculation.
  */
 #include "memcg_kfuncs.h"
 
@@ -21,7 +24,7 @@ char _license[] SEC("license") = "GPL";
 		if (bpf_ksym_exists(bpf_mem_cgroup_memory_events))		\
 			bpf_mem_cgroup_memory_events(memcg, 0);			\
 		flush								\
-		again = bpf_get_mem_cgroup(&memcg->css);			\
+		again = bpf_get_mem_cgroup((void *)memcg);			\
 		if (again)							\
 			bpf_put_mem_cgroup(again);				\
 		bpf_put_mem_cgroup(memcg);					\
