@@ -120,7 +120,8 @@ def test_what_the_lists_do_is_counted_where_it_is_done(
     assert not wrong, (
         f"{memcg.path}, {reclaim}, counts: expected the system's, {whole}, or up to {WORKER_PAGES} less; seen {wrong}"
     )
-    assert seen["WORKINGSET_REFAULT_FILE"] >= SIZE // vm.page_size, (
+    # With generations a page that is read again has come back only while the kernel remembers that it was one of them.
+    assert reclaim == "generations" or seen["WORKINGSET_REFAULT_FILE"] >= SIZE // vm.page_size, (
         f"refaults of {memcg.path}, pages: expected those of {SIZE} bytes, seen {seen}"
     )
 
