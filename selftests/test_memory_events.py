@@ -12,10 +12,11 @@ from kfunctest.contract import MEMORY_EVENTS as KFUNC
 from kfunctest.contract import Contract
 from kfunctest.guest import disks
 from kfunctest.kernels.model import Kernel
+from kfunctest.measure import plenty, stock
 from kfunctest.plugin.applicable import needs
 from kfunctest.statkeys import MEMORY_EVENTS, SWAP_EVENTS
 from kfunctest.target.kfuncs import INT_MAX, INT_MIN, ULONG_MAX, Call, Kfuncs
-from kfunctest.target.memcg import KiB, Memcg, MiB
+from kfunctest.target.memcg import Memcg, MiB
 from kfunctest.target.vm import Vm
 
 pytestmark = pytest.mark.kfunc(name="memory_events")
@@ -65,11 +66,15 @@ def test_memory_events_after_an_oom_kill(memcg: Memcg, kfuncs: Kfuncs, items: It
     assert seen["max"] >= 1, f"memory.max of {memcg.path} was hit before the kill: expected max 1 or more, seen {seen}"
 
 
-def test_memory_events_count_the_high_limit(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
-    """Little above the limit: the kernel lets a task sleep by the square of how far it is above."""
+def test_memory_events_count_the_high_limit(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
+    """Little above the limit: the kernel lets a task sleep by the square of how far it is above.
+
+    What CPUs have in stock is used up first, and was in memory.current already.
+    """
     memcg.start()
-    memcg.write("memory.high", str(memcg.current() + 4 * MiB))
-    memcg.charge_anon(4 * MiB + 256 * KiB)
+    size = plenty(vm.cpus, vm.page_size)
+    memcg.write("memory.high", str(memcg.current() + size))
+    memcg.charge_anon(size + 2 * stock(vm.cpus, vm.page_size))
     seen, expected = kfuncs.memory_events(memcg, items.MEMCG_HIGH), memcg.events()["high"]
     assert seen == expected >= 1, f"high of {memcg.path}: memory.events says {expected}, the kfunc {seen}"
 
