@@ -22,6 +22,24 @@ _files: list[int] = []
 _sockets: list[_socket.socket] = []
 
 
+def map_twice(count: int) -> int:
+    """Touch ``count`` pages of shared memory by two mappings, and keep them. Returns ``count``."""
+    file = os.memfd_create("kfunctest")
+    os.ftruncate(file, count * _PAGE)
+    _areas.extend(mmap.mmap(file, count * _PAGE) for _ in range(2))
+    os.close(file)
+    return fault_by_second_mapping() + fault_by_second_mapping(-2) - count
+
+
+def fault_by_second_mapping(which: int = -1) -> int:
+    """Take a fault on each page of what map_twice() mapped: it stays charged and mapped. Returns their number."""
+    area = _areas[which]
+    area.madvise(mmap.MADV_DONTNEED)
+    for at in range(0, len(area), _PAGE):
+        area[at] = 1
+    return len(area) // _PAGE
+
+
 def charge_huge(count: int) -> int:
     """Touch ``count`` huge pages of private memory and keep them. Returns their bytes, if the kernel had so many."""
     area = mmap.mmap(-1, (count + 1) * _PMD, flags=_PRIVATE)
