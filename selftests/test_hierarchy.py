@@ -63,16 +63,16 @@ def test_every_value_of_a_parent_is_the_sum_of_its_childrens(
     tree.right.charge_shmem(size // 2)
     tree.right.map_file(kernel.image, size // 4)
     tree.right.reclaim(size // 4)
-    for leaf in (tree.left, tree.right):
-        leaf.stir(vm.cpus)
     names = {*items.enum("node_stat_item"), *items.enum("memcg_stat_item")}
     known = tracked(names, items.enum("vm_event_item"), lambda option: kernel.option(option) == "y")
     charged_above = {"MEMCG_KMEM", "MEMCG_PERCPU_B", "NR_SLAB_RECLAIMABLE_B", "NR_SLAB_UNRECLAIMABLE_B", "NR_VMALLOC"}
     wanted = sorted(known.states - charged_above - {"MEMCG_VMALLOC"}) + sorted(known.events)
     calls = [items.call(name) for name in wanted]
-    kfuncs.flush_stats(tree.top)
     leaves = (tree.left, tree.right)
     for _ in range(ROUNDS):
+        for leaf in leaves:
+            leaf.stir_ancestors(vm.cpus)
+        kfuncs.flush_stats(tree.top)
         left, right = (kfuncs.batch(leaf, calls) for leaf in leaves)
         above = {parent.path: kfuncs.batch(parent, calls) for parent in tree.upwards}
         if [left, right] == [kfuncs.batch(leaf, calls) for leaf in leaves]:
