@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,8 @@ class Result:
     worker: str = ""
     #: Names and values that the test recorded (pytest's ``record_property``): a row of a table in the HTML report.
     properties: tuple[tuple[str, str], ...] = ()
+    #: The file with the whole console of the VM that it ran in, in the run's folder; empty where it asked for none.
+    console: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,11 @@ class Run:
 
 class Incomplete(Exception):
     """The file is missing, empty, cut short, or not of this format. The message is one line."""
+
+
+def now() -> str:
+    """The time as results have it: ISO 8601, UTC, in seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def write_line(file: Path, kind: str, content: Result | Between | Mapping[str, object]) -> None:
