@@ -13,6 +13,7 @@ from pathlib import Path
 from kfunctest.bench.build import builds
 from kfunctest.bench.flakes import CHECKOUT, flakes
 from kfunctest.bench.harness import harness
+from kfunctest.bench.kfunc import command as kfunc
 from kfunctest.errors import KfunctestError
 from kfunctest.kernels import source, spec
 from kfunctest.target import accelerator
@@ -55,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     often.add_argument("-m", dest="select", default="kfunc", metavar="EXPR", help="as in pytest -m (default: kfunc)")
     often.add_argument("--results", type=Path, metavar="DIR", help="a folder a run (default: results/flakes/TIME)")
     often.set_defaults(run=_flakes)
-    for figure in (quick, build, often):
+    reading = kfunc.add(figures)
+    reading.set_defaults(run=_kfunc)
+    for figure in (quick, build, often, reading):
         figure.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto", help="the accelerator")
     return parser
 
@@ -92,6 +95,10 @@ def _flakes(options: argparse.Namespace) -> int:
     if found.unexpected():
         return EXIT_UNEXPECTED
     return 0 if found.whole else EXIT_INTERRUPTED
+
+
+def _kfunc(options: argparse.Namespace) -> int:
+    return kfunc.run(options, _say)
 
 
 def _runs(text: str) -> int:

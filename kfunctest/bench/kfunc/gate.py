@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Has reading through the kfuncs become slower, measured against reading memory.stat on the same kernel?
+
+The *ratio* is compared with an earlier record's: a slower machine slows both sides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kfunctest.bench.kfunc.figures import CONTROL, KFUNCS, RAW, Figures
+from kfunctest.bench.kfunc.stats import change, ratios
+from kfunctest.errors import SpecError
+
+#: What is looked at: the kfuncs against the control that decodes, and against the one that does not.
+PAIRS = ((KFUNCS, CONTROL), (KFUNCS, RAW))
+#: By how much a ratio may grow: boots of one and the same kernel differ by some percent (docs/bench.md).
+ALLOWED = 1.10
+#: The chance of a false alarm, over all pairs together.
+CHANCE = 0.01
+#: Rounds without which nothing is decided: of five against five, the most extreme order has a chance of 1 in 252.
+ROUNDS = 5
+#: What must be the same on both sides for ratios to be comparable.
+SAME = ("accelerator", "machine", "cpus", "items", "memcg")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether it is slower, and a line for each pair."""
+
+    slower: bool
+    lines: tuple[str, ...]
+
+
+def judge(before: Figures, now: Figures, allowed: float = ALLOWED) -> Verdict:
+    """Compare ``now`` with the baseline. Raises SpecError where they cannot be compared."""
+    _must_be_comparable(before, now)
+    slower, lines = False, []
+    for over, under in PAIRS:
+        old, new = _ratios(before, over, under), _ratios(now, over, under)
+        for whose, series in (("the baseline", old), ("this run", new)):
+            if len(series) < ROUNDS:
+                raise SpecError(
+                    f"{whose} has {len(series)} rounds of {over} and {under}, and a gate needs {ROUNDS}",
+                    remedy="measure with --rounds 7",
+                )
+        found = change(old, new, allowed)
+        worse = found.times > allowed and found.chance < CHANCE / len(PAIRS)
+        slower = slower or worse
+        lines.append(
+            f"{'SLOWER' if worse else 'not slower'}: {over} against {under}: {found.times:.3f} times the baseline's "
+            f"ratio (up to {allowed:.2f} is allowed; the chance of as much by noise is {found.chance:.2g})"
+        )
+    return Verdict(slower, tuple(lines))
+
+
+def _ratios(figures: Figures, over: str, under: str) -> list[float]:
+    sides = figures.sides
+    return ratios([run.each for run in sides.get(over, [])], [run.each for run in sides.get(under, [])])
+
+
+def _must_be_comparable(before: Figures, now: Figures) -> None:
+    for what in SAME:
+        was, now_is = before.about.get(what), now.about.get(what)
+        if was != now_is:
+            raise SpecError(
+                f"the baseline was measured with another {what}: {was}, now {now_is}",
+                remedy="measure a baseline under the same conditions",
+            )
