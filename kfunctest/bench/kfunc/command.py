@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from kfunctest.bench.flakes import CHECKOUT
@@ -106,6 +107,8 @@ def measured(options: argparse.Namespace, folder: Path, base: Path, say: Say) ->
     if not kernel.facts.kfuncs:
         raise SpecError(f"{kernel.release} has none of the memcg BPF kfuncs", remedy="measure a kernel of 7.0 or newer")
     accel = accelerator.choose(None if options.accel == "auto" else options.accel)
+    if accel.name == "tcg":
+        accel = Counted(accel.name, accel.why, accel.slowdown)
     compiled = programs.build()
     wanted = {figures.KFUNCS: items.every(kernel), figures.PATCHS: items.patchs(kernel)}
     found = Figures(_about(kernel, accel, wanted))
@@ -121,6 +124,16 @@ def measured(options: argparse.Namespace, folder: Path, base: Path, say: Say) ->
                 say(line)
             raise InfraError(f"the experiment ended early: {error}", remedy=f"see {folder / 'console'}") from error
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Counted(Accelerator):
+    """TCG whose clock counts instructions of the guest, 2 ns each, and stands still while others have the CPU."""
+
+    @property
+    def vng_flags(self) -> tuple[str, ...]:
+        """See :attr:`kfunctest.target.accelerator.Accelerator.vng_flags`."""
+        return ("--disable-kvm", f"--qemu-opts=-accel {accelerator.ONE_THREAD} -icount shift=1")
 
 
 def _about(kernel: Kernel, accel: Accelerator, wanted: dict[str, items.Items]) -> dict[str, str | int | None]:

@@ -51,7 +51,7 @@ def every(kernel: Kernel) -> Items:
 def patchs(kernel: Kernel) -> Items:
     """Those of PATCHS that this kernel tracks."""
     known = set(every(kernel).names)
-    return _items(kernel, [name if name in known else _OLDER.get(name, name) for name in PATCHS])
+    return _items(kernel, [name for one in PATCHS for name in (one, _OLDER.get(one)) if name in known])
 
 
 def _items(kernel: Kernel, names: list[str]) -> Items:
