@@ -87,6 +87,7 @@ def test_a_slower_read_is_seen_though_decoding_outweighs_it() -> None:
     [
         ({"accelerator": "tcg"}, "another accelerator: kvm, now tcg"),
         ({"machine": "another CPU"}, "another machine"),
+        ({"clock": "instructions"}, "another clock: time, now instructions"),
         ({"cpus": 4}, "another cpus: 2, now 4"),
         ({"items": 70}, "another items: 3, now 70"),
     ],

@@ -8,11 +8,10 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from kfunctest.bench.flakes import CHECKOUT
-from kfunctest.bench.kfunc import experiment, figures, gate, items, plots, programs, table
+from kfunctest.bench.kfunc import clocks, experiment, figures, gate, items, plots, programs, table
 from kfunctest.bench.kfunc.experiment import Experiment, Plan
 from kfunctest.bench.kfunc.figures import Figures
 from kfunctest.bench.kfunc.runs import Lab
@@ -22,7 +21,7 @@ from kfunctest.kernels.model import Kernel
 from kfunctest.target import accelerator, machine
 from kfunctest.target.accelerator import Accelerator
 from kfunctest.target.console import Console
-from kfunctest.target.vm import Shape, boot
+from kfunctest.target.vm import boot
 
 #: Both sides do not read the same, or the kfuncs have become slower.
 EXIT_BAD = 1
@@ -39,7 +38,13 @@ def add(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> argpars
     parser.add_argument("--rounds", type=_count, default=7, metavar="N", help="rounds, of all sides each (default: 7)")
     much = parser.add_mutually_exclusive_group()
     much.add_argument("--iterations", type=_count, metavar="N", help="reads a side and round (the patch's: 1000000)")
-    much.add_argument("--seconds", type=_seconds, default=2.0, metavar="S", help="else: seconds of each (default: 2)")
+    much.add_argument("--seconds", type=_seconds, metavar="S", help="else: how long each takes by the guest's clock")
+    parser.add_argument(
+        "--clock",
+        choices=("auto", *clocks.CLOCKS),
+        default="auto",
+        help="measure time, or count the guest's instructions, as TCG can (default: that where there is only TCG)",
+    )
     parser.add_argument(
         "--figures",
         type=_figures,
@@ -52,9 +57,8 @@ def add(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> argpars
     parser.add_argument(
         "--gate", type=Path, metavar="JSON", help="status 1 where the ratio is worse than in this record"
     )
-    parser.add_argument(
-        "--allowed", type=_factor, default=gate.ALLOWED, metavar="X", help=f"by which factor (default: {gate.ALLOWED})"
-    )
+    limits = ", ".join(f"{limit} by {clock}" for clock, limit in gate.ALLOWED.items())
+    parser.add_argument("--allowed", type=_factor, metavar="X", help=f"by which factor (default: {limits})")
     return parser
 
 
@@ -73,7 +77,7 @@ def run(options: argparse.Namespace, say: Say) -> int:
     return finish(found, folder, baseline, options.allowed, say)
 
 
-def finish(found: Figures, folder: Path | None, baseline: Figures | None, allowed: float, say: Say) -> int:
+def finish(found: Figures, folder: Path | None, baseline: Figures | None, allowed: float | None, say: Say) -> int:
     """Report what was measured, keep it in ``folder``, and judge it; returns the status."""
     kept: list[Path] = []
     if folder:
@@ -107,15 +111,16 @@ def measured(options: argparse.Namespace, folder: Path, base: Path, say: Say) ->
     if not kernel.facts.kfuncs:
         raise SpecError(f"{kernel.release} has none of the memcg BPF kfuncs", remedy="measure a kernel of 7.0 or newer")
     accel = accelerator.choose(None if options.accel == "auto" else options.accel)
-    if accel.name == "tcg":
-        accel = Counted(accel.name, accel.why, accel.slowdown)
+    clock = _clock(options.clock, accel)
+    if clock is clocks.INSTRUCTIONS:
+        accel = clocks.counted(accel)
     compiled = programs.build()
     wanted = {figures.KFUNCS: items.every(kernel), figures.PATCHS: items.patchs(kernel)}
-    found = Figures(_about(kernel, accel, wanted))
-    plan = Plan(options.rounds, options.seconds, options.iterations, options.figures)
+    found = Figures({**_about(kernel, accel, wanted), "clock": clock.name})
+    plan = Plan(options.rounds, options.seconds or clock.seconds, options.iterations, options.figures, clock.per_second)
     folder.mkdir(parents=True, exist_ok=True)
     say(f"kernel {kernel.release}, accelerator {accel.name} ({accel.why}); Ctrl-C ends it with what was measured")
-    with suppress(KeyboardInterrupt), boot(kernel, accel, Console(folder / "console"), Shape()) as vm:
+    with suppress(KeyboardInterrupt), boot(kernel, accel, Console(folder / "console"), clock.shape) as vm:
         found.about["cpus"] = vm.cpus
         try:
             Experiment(Lab(vm, compiled), vm, wanted, plan, found, say).run()
@@ -124,16 +129,6 @@ def measured(options: argparse.Namespace, folder: Path, base: Path, say: Say) ->
                 say(line)
             raise InfraError(f"the experiment ended early: {error}", remedy=f"see {folder / 'console'}") from error
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Counted(Accelerator):
-    """TCG whose clock counts instructions of the guest, 2 ns each, and stands still while others have the CPU."""
-
-    @property
-    def vng_flags(self) -> tuple[str, ...]:
-        """See :attr:`kfunctest.target.accelerator.Accelerator.vng_flags`."""
-        return ("--disable-kvm", f"--qemu-opts=-accel {accelerator.ONE_THREAD} -icount shift=1")
 
 
 def _about(kernel: Kernel, accel: Accelerator, wanted: dict[str, items.Items]) -> dict[str, str | int | None]:
@@ -152,6 +147,14 @@ def _about(kernel: Kernel, accel: Accelerator, wanted: dict[str, items.Items]) -
         "patchs_items": len(wanted[figures.PATCHS].names),
         "measured": time.strftime("%Y-%m-%d"),
     }
+
+
+def _clock(asked: str, accel: Accelerator) -> clocks.Clock:
+    if asked == "auto":
+        return clocks.INSTRUCTIONS if accel.name == "tcg" else clocks.TIME
+    if asked == clocks.INSTRUCTIONS.name and accel.name != "tcg":
+        raise SpecError(f"{accel.name} cannot count the guest's instructions", remedy="add --accel tcg")
+    return clocks.CLOCKS[asked]
 
 
 def _cpu() -> str:

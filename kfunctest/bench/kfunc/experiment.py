@@ -40,6 +40,8 @@ class Plan:
     seconds: float = 2.0
     passes: int | None = None
     figures: tuple[str, ...] = FIGURES
+    #: How many of the clock's units, for what is said of a round, are a second.
+    per_second: float = 1e6
     sizes: tuple[int, ...] = SIZES
 
 
@@ -173,7 +175,7 @@ class Experiment:
             for name in sides:
                 runs.setdefault(name, []).append(took[name])
             left = (time.monotonic() - start) / (number + 1) * (self._plan.rounds - number - 1)
-            said = ", ".join(f"{name} {took[name].each * 1e6:.1f} us" for name in sides)
+            said = ", ".join(f"{name} {took[name].each * self._plan.per_second:.1f}" for name in sides)
             self._say(f"{what}: round {number + 1} of {self._plan.rounds}: {said}; {left:.0f} s left")
 
     def _passes(self, side: Side) -> tuple[int, float]:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
+from kfunctest.bench.kfunc.clocks import CLOCKS, TIME, Clock
 from kfunctest.errors import InfraError, SpecError
 
 FORMAT: Final = 1
@@ -68,6 +69,11 @@ class Figures:
             path.write_text(json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n")
         except OSError as error:
             raise InfraError(f"{path} cannot be written ({error.strerror})", remedy="name another folder") from error
+
+
+def clock_of(figures: Figures) -> Clock:
+    """What the figures were measured by."""
+    return CLOCKS[str(figures.about.get("clock", TIME.name))]
 
 
 def load(path: Path) -> Figures:

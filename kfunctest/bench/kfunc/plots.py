@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kfunctest.bench.kfunc import figures as names
-from kfunctest.bench.kfunc.figures import Figures
+from kfunctest.bench.kfunc.figures import Figures, clock_of
 from kfunctest.bench.kfunc.stats import spread
 from kfunctest.bench.kfunc.table import WORDS
 from kfunctest.errors import InfraError
@@ -49,8 +49,9 @@ def _save(figure: Figure, path: Path) -> Path:
 
 
 def _sides(axes: Axes, figures: Figures) -> None:
+    clock = clock_of(figures)
     for at, (name, runs) in enumerate(figures.sides.items()):
-        each = [1e6 * run.each for run in runs]
+        each = [clock.per_second * run.each for run in runs]
         colour = FILE if name in (names.CONTROL, names.BY_HAND, names.RAW, names.PYTHON_FILE) else KFUNCS
         middle = spread(each).median
         axes.barh(at, middle, color=colour, alpha=0.6)
@@ -59,18 +60,19 @@ def _sides(axes: Axes, figures: Figures) -> None:
     axes.set_yticks(range(len(figures.sides)), [WORDS[name].format(**figures.about) for name in figures.sides])
     axes.invert_yaxis()
     axes.margins(x=0.12)
-    axes.set_xlabel("microseconds a read; a stroke is a round")
+    axes.set_xlabel(f"{clock.unit} a read; a stroke is a round")
     axes.set_title(_title("One memcg", figures), loc="left")
 
 
 def _growth(axes: Axes, figures: Figures) -> None:
+    clock = clock_of(figures)
     sizes = sorted(figures.trees)
     for side, words, colour, marker in (
         (names.FILES, "memory.stat of each", FILE, "s"),
         (names.ITERATOR, "one pass of the iterator", KFUNCS, "o"),
     ):
-        found = [(size, spread([1e3 * run.each for run in figures.trees[size].get(side, [])])) for size in sizes
-                 if figures.trees[size].get(side)]  # fmt: skip
+        runs = {size: figures.trees[size][side] for size in sizes if side in figures.trees[size]}
+        found = [(size, spread([clock.per_second * run.each for run in made])) for size, made in runs.items()]
         middles = [one.median for _, one in found]
         ends = [[one.median - one.least for _, one in found], [one.most - one.median for _, one in found]]
         axes.errorbar(
@@ -79,7 +81,7 @@ def _growth(axes: Axes, figures: Figures) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("memcgs in the tree")
-    axes.set_ylabel("milliseconds for all of it")
+    axes.set_ylabel(f"{clock.unit} for all of it")
     axes.grid(visible=True, which="major", alpha=0.3)
     axes.legend()
     axes.set_title(_title("Whole trees", figures), loc="left")

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from kfunctest.bench.kfunc import figures as names
-from kfunctest.bench.kfunc.figures import Figures, Run, Runs
+from kfunctest.bench.kfunc.clocks import TIME, Clock
+from kfunctest.bench.kfunc.figures import Figures, Run, Runs, clock_of
 from kfunctest.bench.kfunc.stats import CONFIDENCE, Spread, ratios, spread
 
 #: What the patch and its first posting say, in seconds for a million passes: real, user, system. Microseconds a pass.
@@ -37,10 +38,17 @@ def report(figures: Figures) -> list[str]:
     about = figures.about
     lines = [
         f"kernel {about.get('kernel')} under {about.get('accelerator')} ({about.get('why')}), {about.get('cpus')} CPUs "
-        f"on {about.get('machine')}; read: {about.get('memcg')}; the reader is in {about.get('reader')}",
+        f"on {about.get('machine')}, measured by {about.get('clock')}; read: {about.get('memcg')}; the reader is in "
+        f"{about.get('reader')}",
         "",
     ]
-    sections = [_sides(figures), _trees(figures), _parts(figures.parts), _values(figures), _limits(figures)]
+    sections = [
+        _sides(figures),
+        _trees(figures),
+        _parts(figures.parts, clock_of(figures)),
+        _values(figures),
+        _limits(figures),
+    ]
     for section in filter(None, sections):
         lines += [*section, ""]
     return lines[:-1]
@@ -50,22 +58,24 @@ def _sides(figures: Figures) -> list[str]:
     if not figures.sides:
         return ["No side of the comparison was measured to the end of a round."]
     rows = []
+    clock = clock_of(figures)
     for name, runs in figures.sides.items():
         words = WORDS[name].format(**figures.about)
         control = figures.sides.get(AGAINST.get(name, ""), [])
-        rows.append([words, *_times(runs), *_ratio(runs, control)])
+        rows.append([words, *_times(runs, clock), *_ratio(runs, control)])
     for words, (real, user, system) in CLAIMED.items():
         part = real / CLAIMED["the patch: control"][0]
+        words = f"{words}, microseconds" if clock is not TIME else words
         rows.append([f"*{words}*", f"{real:.2f}", f"{user:.2f}", f"{system:.2f}", f"{part:.3f}", "one run"])
-    head = ["microseconds a read", "real", "user", "system", "of its control", f"{CONFIDENCE:.0%} sure"]
+    head = [f"{clock.unit} a read", "real", "user", "system", "of its control", f"{CONFIDENCE:.0%} sure"]
     return [*table(head, rows), "", *_claims(figures)]
 
 
-def _times(runs: Sequence[Run]) -> list[str]:
-    """Medians of microseconds a pass."""
+def _times(runs: Sequence[Run], clock: Clock) -> list[str]:
+    """Medians of a pass, in the clock's unit."""
     kinds = ([run.real for run in runs], [run.user for run in runs], [run.system for run in runs])
     each = [spread([time / run.passes for time, run in zip(kind, runs, strict=True)]).median for kind in kinds]
-    return [f"{1e6 * seconds:.2f}" for seconds in each]
+    return [f"{clock.per_second * seconds:.2f}" for seconds in each]
 
 
 def _ratio(runs: Sequence[Run], control: Sequence[Run]) -> list[str]:
@@ -112,19 +122,20 @@ def _total(runs: Sequence[Run], time: Callable[[Run], float], control: Sequence[
 
 def _trees(figures: Figures) -> list[str]:
     rows = []
+    clock = clock_of(figures)
     for size, runs in sorted(figures.trees.items()):
         if names.FILES in runs and names.ITERATOR in runs:
             files, iterator = runs[names.FILES], runs[names.ITERATOR]
-            each = [1e6 * spread(_each(side)).median for side in (files, iterator)]
+            each = [clock.per_second * spread(_each(side)).median for side in (files, iterator)]
             per_memcg = [f"{time / size:.2f}" for time in each]
             rows.append([str(size), *(f"{time:.0f}" for time in each), *per_memcg, *_ratio(iterator, files)])
     if not rows:
         return []
-    head = ["memcgs in the tree", "a file each, us", "one iterator, us", "a memcg: file", "iterator", "ratio"]
+    head = [f"memcgs in the tree; {clock.unit}", "a file each", "one iterator", "a memcg: file", "iterator", "ratio"]
     return table([*head, f"{CONFIDENCE:.0%} sure"], rows)
 
 
-def _parts(parts: Runs) -> list[str]:
+def _parts(parts: Runs, clock: Clock) -> list[str]:
     steps = (names.NOTHING, names.GET, names.FLUSH, names.EVERYTHING)
     if any(step not in parts for step in steps):
         return []
@@ -137,9 +148,9 @@ def _parts(parts: Runs) -> list[str]:
         "flush, with nothing to flush": program[2] - program[1],
         "reading all items": program[3] - program[2],
     }
-    rows = [[what, f"{1e6 * time:.2f}", f"{100 * time / whole:.0f} %"] for what, time in shares.items()]
-    rows.append(["a whole read, with the kernel's BPF statistics on", f"{1e6 * whole:.2f}", "100 %"])
-    return table(["where the time goes (bpf_stats)", "us", "share"], rows)
+    rows = [[what, f"{clock.per_second * time:.2f}", f"{100 * time / whole:.0f} %"] for what, time in shares.items()]
+    rows.append(["a whole read, with the kernel's BPF statistics on", f"{clock.per_second * whole:.2f}", "100 %"])
+    return table(["where it goes (bpf_stats)", clock.unit, "share"], rows)
 
 
 def _values(figures: Figures) -> list[str]:
@@ -157,10 +168,10 @@ def _limits(figures: Figures) -> list[str]:
     ]
     if figures.about.get("accelerator") == "tcg":
         lines += [
-            "**Under TCG nothing of the patch's claim can be concluded**: every instruction is translated, so times "
-            "mean nothing in themselves, and a ratio shifts by how well each side's code translates. What holds here: "
-            "both sides read the same values, how cost grows with the number of memcgs, and a ratio against the same "
-            "ratio of another kernel under TCG (--gate)."
+            "**Under TCG nothing of the patch's claim can be concluded**: times mean nothing where every instruction "
+            "is translated, and a count of instructions knows neither caches nor what an instruction costs. What "
+            "holds here: both sides read the same values, how cost grows with the number of memcgs, and a ratio "
+            "against the same ratio of another kernel, measured alike (--gate)."
         ]
     if not figures.whole:
         lines.append("Not all was measured that was asked for.")
