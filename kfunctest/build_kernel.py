@@ -83,6 +83,9 @@ def _build(options: argparse.Namespace, progress: Progress) -> str:
     base = Path(os.environ.get("KFUNCTEST_CWD", ""))
     if options.contract:
         contract.by_name(options.contract)
+    # A source may be a download: what is wrong with the rest is said before.
+    fragments.require(options.flavour)
+    more = patches.read([paths.written(path, base) for path in options.patch])
     entry = None if "/" in options.source else named.find(options.source)
     if entry:
         recipe = spec.recipe(entry, mirror=options.debian_mirror, update=options.update, progress=progress)
@@ -91,7 +94,6 @@ def _build(options: argparse.Namespace, progress: Progress) -> str:
             options.source, base=base, mirror=options.debian_mirror, update=options.update, progress=progress
         )
         recipe = Recipe(found)
-    more = patches.read([paths.written(path, base) for path in options.patch])
     changed = replace(
         recipe,
         patches=recipe.patches + more,

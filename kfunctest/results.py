@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,8 @@ class Result:
     verifier: str = ""
     #: Which worker of pytest-xdist ran it; empty without.
     worker: str = ""
+    #: The file with the whole console of the VM that it ran in, in the run's folder; empty where it asked for none.
+    console: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +154,11 @@ class Run:
 
 class Incomplete(Exception):
     """The file is missing, empty, cut short, or not of this format. The message is one line."""
+
+
+def now() -> str:
+    """The time as results have it: ISO 8601, UTC, in seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def write_line(file: Path, kind: str, content: Result | Between | Mapping[str, object]) -> None:

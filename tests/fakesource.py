@@ -62,6 +62,7 @@ long three(void)
 
 FILES = {
     "Makefile": MAKEFILE,
+    "arch/x86/Makefile": "# for this machine\n",
     "Kconfig": "mainmenu nothing\n",
     "dropped": "no such option\n",
     "lib/Kconfig.debug": "config DEBUG_INFO_BTF\n\tbool\n\tdepends on PAHOLE_VERSION >= 116\n"

@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from kfunctest import proc
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 CONFTEST = '''
@@ -21,9 +26,10 @@ from kfunctest.target.vm import Vm
 from tests.kernellogs import COMPLAINTS
 
 pytest_plugins = ["kfunctest.plugin.hooks"]
+options = Path(__file__).with_name("options")
 KERNEL = Kernel(
     spec="none", release="7.9.1", image=Path("/nonexistent/vmlinuz"), image_digest="", modules=None, origin="a test's",
-    resolved=None, config=None,
+    resolved=None, config=tuple(json.loads(options.read_text()).items()) if options.exists() else None,
     facts=Facts(enums=(), kfuncs=frozenset({"bpf_mem_cgroup_usage"}), bpf_functions=frozenset(), memcg=True,
         btf_size=0),
 )
@@ -149,3 +155,30 @@ class Ran:
     def all(self, key: str) -> list[dict[str, object]]:
         """Everything that the phases carry under this key."""
         return [found for carried in self.phases for found in carried.get(key, ())]  # type: ignore[attr-defined]
+
+
+def start(
+    folder: Path,
+    *tests: str,
+    boot_log: str = "",
+    words: tuple[str, ...] = (),
+    options: Mapping[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
+) -> Ran:
+    """Run tests in a pytest of its own, on a kernel that says ``boot_log`` while it boots.
+
+    ``options`` is its configuration, which is not known by default.
+    """
+    if options is not None:
+        (folder / "options").write_text(json.dumps(options))
+    (folder / "pyproject.toml").write_text((CHECKOUT / "pyproject.toml").read_text())
+    (folder / "conftest.py").write_text(CONFTEST)
+    (folder / "test_it.py").write_text(TESTS + "\n".join(tests))
+    if boot_log:
+        (folder / "boot_log").write_text(boot_log)
+    argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", f"pythonpath={CHECKOUT} {folder}"]
+    argv += ["--rootdir", ".", "--accel", "tcg", *words, "."]
+    env = {"GITHUB_ACTIONS": None, "GITHUB_STEP_SUMMARY": None, **(env or {})}
+    done = proc.run(argv, seconds=180, cwd=folder, env=env, check=False)
+    lines = (folder / "reports").read_text().splitlines() if (folder / "reports").exists() else []
+    return Ran(done.status, done.stdout + done.stderr, list(map(json.loads, lines)))

@@ -15,7 +15,7 @@ from tests import fakekernel
 from tests.judging import Judge, assert_matches, written
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-FAILED, INFRA, USAGE = 1, 3, 4
+FAILED, INFRA, USAGE, NOTHING = 1, 3, 4, 5
 #: Without 9p, though with virtiofs; or without the memory controller.
 NO_SHARE = fakekernel.CONFIG.replace("CONFIG_NET_9P_VIRTIO=y\n", "CONFIG_VIRTIO_FS=y\n")
 NO_MEMCG = fakekernel.CONFIG.replace("CONFIG_MEMCG=y\n", "")
@@ -88,13 +88,21 @@ def test_a_kernel_that_does_not_exist(judge: Judge, words: list[str], status: in
     [
         (["--contract", "v9"], "there is no contract 'v9'; the known ones are v2, v7.0"),
         (["--results", "/proc/nowhere"], "/proc/nowhere cannot be written .*; choose another with --results"),
+        (
+            ["--results", "README.md"],
+            r"README\.md cannot be written \(it is no folder\); choose another with --results",
+        ),
+        (["--memory", "900000G"], r"a VM of 900000G does not fit: there are [\d.]+ GiB here; use a smaller --memory"),
     ],
     ids=shown,
 )
 def test_an_option_that_cannot_be_met(judge: Judge, image: Path, words: list[str], said: str) -> None:
-    ended = judge("--kernel", image, *words)
-    assert ended.status == (USAGE if "--contract" in words else INFRA), ended.text
+    """It is said before any test is collected: what would be is all there is."""
+    ended = judge("--kernel", image, *words, tests="selftests")
+    assert ended.status == (INFRA if "--results" in words else USAGE), ended.text
     assert_matches(said, ended.line)
+    assert "deselected" not in ended.text
+    assert "collected" not in ended.text
 
 
 @pytest.mark.parametrize("words", [["--cpus", "0"], ["--cpus", "two"], ["--memory", "plenty"]], ids=shown)
@@ -102,7 +110,14 @@ def test_an_option_that_means_nothing(judge: Judge, words: list[str]) -> None:
     ended = judge(*words)
     assert ended.status == USAGE, ended.text
     assert_matches(rf"error: argument {words[0]}: .*{words[1]}", ended.text)
+    assert_matches("see: scripts/kfunc --help", ended.text.rstrip().splitlines()[-1])
     assert "Traceback" not in ended.text
+
+
+def test_no_test_is_selected(judge: Judge, image: Path) -> None:
+    ended = judge("--kernel", image, "-k", "nothing_of_this_name")
+    assert ended.status == NOTHING, ended.text
+    assert_matches("no test was selected by -k 'nothing_of_this_name' and .*; scripts/kfunc --collect-only", ended.line)
 
 
 def test_no_qemu(judge: Judge, image: Path, tmp_path: Path) -> None:
@@ -194,10 +209,13 @@ def test_the_line_and_the_status_come_through_pytest_xdist(judge: Judge) -> None
 
 
 def test_what_ends_a_worker_of_pytest_xdist_ends_the_run(judge: Judge, image: Path, tmp_path: Path) -> None:
-    """The controller looks at the machine and the kernel, the workers at everything else, as here at the folder."""
-    ended = judge("-n", "2", "--kernel", image, "--results", "/proc/nowhere")
-    assert ended.status == INFRA, ended.text
-    assert_matches("/proc/nowhere cannot be written", ended.line)
+    """The controller looks at options, machine and kernel, the workers at everything else, as here at a program."""
+    words = ("-n", "2", "--kernel", image)
+    env = tools(tmp_path / "bin", "qemu-system-x86_64")
+    script(tmp_path / "bin" / "clang", "echo 'iter.bpf.c:7:1: error: too much' >&2; exit 1")
+    ended = judge(*words, tests="selftests/test_verifier.py", env=env)
+    assert ended.status == USAGE, ended.text
+    assert_matches("error: too much", ended.line)
 
 
 def test_host_tests_ask_for_no_kernel(judge: Judge, tmp_path: Path) -> None:

@@ -90,6 +90,13 @@ def test_a_vm_that_ends_at_once_is_not_waited_for(boot: Boot, monkeypatch: pytes
     assert "vng: no busybox" in error.evidence
 
 
+def test_a_vm_that_qemu_cannot_make(boot: Boot) -> None:
+    """What QEMU says of it is the cause; what it only warns of is not."""
+    told = "qemu-system-x86_64: warning: a flag is missing\nqemu-system-x86_64: cannot set up guest memory"
+    error = infra(boot(f"printf '{told}\nqemu-system-x86_64: warning: more\n' >&2; exit 1"))
+    assert error.problem == "the VM ended before it had booted: QEMU: cannot set up guest memory"
+
+
 def test_a_vm_whose_channel_opens_and_whose_agent_never_answers(boot: Boot) -> None:
     """Execnet waits for a byte, writes its own source, and then awaits the agent."""
     error = infra(boot("read -r line; printf 1; cat >/dev/null; true"))

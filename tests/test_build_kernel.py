@@ -73,6 +73,8 @@ def test_the_line_that_it_prints_judges_the_kernel(tree: Path, tmp_path: Path, j
         (["linux", "--patch", "~nosuchuser/x.patch"], "there is no home ~nosuchuser for ~nosuchuser/x.patch"),
         (["linux@v9"], "has no revision 'v9'"),
         (["linux", "--flavour", "debgu"], "there is no flavour 'debgu'; take one of"),
+        (["nonsense", "--flavour", "debgu"], "there is no flavour 'debgu'"),
+        (["nonsense", "--patch", "nowhere"], "/nowhere does not exist"),
         (["linux", "--patch", "nowhere"], "/nowhere does not exist"),
         (["linux", "--patch", "series"], 'the patch "mm: larger" (.*) does not apply: hunk 1 of 1 of mm/memcontrol.c'),
         (["linux", "--contract", "v9"], "there is no contract 'v9'"),

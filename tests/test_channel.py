@@ -10,10 +10,11 @@ from pathlib import Path
 
 import execnet
 import pytest
+from execnet import gateway_bootstrap, gateway_io
 
 from kfunctest.errors import GuestError
 from kfunctest.guest import agent, cgroup
-from kfunctest.target.channel import ChannelEnded, ChannelSilent, Requests
+from kfunctest.target.channel import LONGEST, ChannelEnded, ChannelSilent, Pipes, Requests
 
 CHECKOUT = str(Path(__file__).resolve().parents[1])
 SERVE = """
@@ -85,3 +86,40 @@ def test_a_stopped_agent_is_silent(requests: Requests) -> None:
             requests.call(0.2, agent.ping)
     finally:
         os.kill(agent_pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def pipes() -> Iterator[execnet.Gateway]:
+    """A gateway over the pipes that a VM's agent has."""
+    group = execnet.Group()
+    spec = execnet.XSpec(f"popen//id=agent//execmodel={group.remote_execmodel.backend}")
+    gateway = gateway_bootstrap.bootstrap(Pipes(gateway_io.popen_args(spec), group.execmodel), spec)
+    gateway.spec = spec
+    group._register(gateway)
+    yield gateway
+    group.terminate(timeout=5)
+
+
+#: Writes the head of a message beside all order: its type, the channel that it is for, and the length that follows.
+RUBBISH = """
+import struct
+channel.send(None)
+channel.receive()
+channel.gateway._io.write(struct.pack("!bii", 4, 1, {length}) + b"rubbish")
+channel.receive()
+"""
+
+
+@pytest.mark.parametrize("length", [LONGEST + 1, 0x7FFFFFFF, int.from_bytes(b"ASCI"), -1])
+def test_rubbish_that_reads_as_a_length_is_a_broken_channel(pipes: execnet.Gateway, length: int) -> None:
+    """Not a silent one: nobody has to wait for two gigabytes in order to know that no agent sends them."""
+    channel = pipes.remote_exec(RUBBISH.format(length=length))
+    channel.receive(10)
+    with pytest.raises(ChannelEnded):
+        Requests(channel).call(10, agent.ping)
+
+
+def test_a_long_answer_is_no_rubbish(pipes: execnet.Gateway) -> None:
+    channel = pipes.remote_exec("channel.send(b'x' * channel.receive())")
+    channel.send(LONGEST >> 1)
+    assert len(channel.receive(20)) == LONGEST >> 1

@@ -222,18 +222,33 @@ def test_mistakes_are_one_line_and_never_say_that_a_kernel_is_bad(
 
     monkeypatch.setenv("KFUNCTEST_CWD", str(tmp_path))
     (tmp_path / "file").touch()
-    for argv in (
-        ["no-such-kernel"],
-        ["--baseline", "none.json", "7.2-slim"],
-        ["--merge", "file"],
-        ["7.2-slim", "--", "--kernel", "x"],
-        ["7.2-slim", "--results", "file/below"],
+    (tmp_path / "empty").mkdir()
+    for argv, remedy in (
+        (["no-such-kernel"], "scripts/kfunc --kernel no-such-kernel"),
+        (["--baseline", "none.json", "7.2-slim"], "give it the gate.json of an earlier scripts/gate"),
+        (["--merge", "file"], "give it the gate.json of an earlier scripts/gate"),
+        (["--merge", "empty"], "unpack there what the jobs' scripts/gate left"),
+        (["7.2-slim", "--", "--kernel", "x"], "name kernels, or --results, before --"),
+        (["7.2-slim", "--results", "file"], "cannot be written (it is no folder); choose another with --results"),
+        (["7.2-slim", "--results", "file/below"], "choose another with --results"),
     ):
         assert main(argv) == Status.UNJUDGED, argv
-        assert len(capsys.readouterr().err.splitlines()) == 1, argv
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("gate: could not judge: "), argv
+        assert remedy in line, argv
     monkeypatch.setattr(named, "load", lambda: 1 / 0)
     assert main([]) == Status.UNJUDGED
     assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--minutes", "0"], ["--minutes", "-1"], ["--repeat", "-1"], ["--repeat", "x"]])
+def test_a_number_that_means_nothing(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    from kfunctest.gate.__main__ import main
+
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == Status.UNJUDGED
+    assert f"argument {words[0]}: {words[1]!r} is none of " in capsys.readouterr().err
 
 
 def python(code: str, tmp_path: Path, seconds: float = 60) -> tuple[int, str, bytes]:

@@ -59,8 +59,24 @@ def test_a_log_of_a_build_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPat
     lines = stream.getvalue().splitlines()
     assert lines[0] == "building 7.9-slim ..."
     assert 2 <= len(lines[1:-1]) <= 5
-    assert all(re.fullmatch(r"building 7\.9-slim: \d of about 1500 objects", line) for line in lines[1:-1])
+    says = r"building 7\.9-slim: \d of about 1500 objects, about \d+ min left"
+    assert all(re.fullmatch(says, line) for line in lines[1:-1])
     assert re.fullmatch(r"building 7\.9-slim: done in \d+ s", lines[-1])
+
+
+def test_a_log_of_a_build_says_how_long_it_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long for each object as for those of this run: the first 500 were there before it."""
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    stream = io.StringIO()
+    with Progress(stream).steps("building 7.9-slim", 1500, "objects") as report:
+        for now, done in ((1001.0, 501), (1100.0, 600), (1200.0, 1440), (1300.0, 1501)):  # noqa: B007
+            report(done)
+    assert stream.getvalue().splitlines()[1:-1] == [
+        "building 7.9-slim: 600 of about 1500 objects, about 15 min left",
+        "building 7.9-slim: 1440 of about 1500 objects, less than a minute left",
+        "building 7.9-slim: 1501 objects",
+    ]
 
 
 @pytest.mark.parametrize("expected", [1500, 500, None])

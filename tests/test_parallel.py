@@ -55,6 +55,20 @@ def test_room_is_what_the_container_leaves(tmp_path: Path) -> None:
     assert capacity.room(machine(tmp_path, 8 * GiB, **limits)) == Room(2 * GiB, 2)
 
 
+def test_one_vm_may_be_as_large_as_the_machine_or_its_container(tmp_path: Path) -> None:
+    """What others use at the moment is no reason to refuse it."""
+    here = machine(tmp_path / "here", GiB)
+    capacity.check_one("90G", here)
+    with pytest.raises(
+        SpecError, match=r"^a VM of 100G does not fit: there are 95\.4 GiB here; use a smaller --memory$"
+    ):
+        capacity.check_one("100G", here)
+    inside = machine(tmp_path / "inside", GiB, outer_memory_max=str(3 * GiB), inner_memory_max="max")
+    capacity.check_one("3G", inside)
+    with pytest.raises(SpecError, match=r"there are 3\.0 GiB here"):
+        capacity.check_one("4G", inside)
+
+
 @pytest.mark.parametrize(
     ("room", "threads", "workers"),
     [

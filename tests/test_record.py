@@ -269,13 +269,6 @@ def test_reports_that_cannot_be_written_are_said_in_one_line(tmp_path: Path, ima
     assert child.run.status == 3
 
 
-def test_github_actions_is_told(child: Child) -> None:
-    summary = child.folder / "summary.md"
-    done = child.judge(env={"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)})
-    assert "\n::error file=test_all.py,line=7,title=failed%3A test_fails on " in done.stdout
-    assert "test_fails" in summary.read_text().replace("&#95;", "_")
-
-
 @pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["plain", "xdist"])
 def test_whatever_a_test_says_is_recorded(tmp_path: Path, image: Path, workers: tuple[str, ...]) -> None:
     """Bytes that no encoding explains, as Python reads them from a console, and control bytes."""

@@ -68,6 +68,14 @@ def test_the_page_needs_nothing_beside_it() -> None:
     assert {str(link["href"])[0] for link in page.attributes("a")} == {"#"}
 
 
+def test_a_test_leads_to_the_whole_console_of_its_vm() -> None:
+    """Its name has the kernel's in it, which may hold what a link takes for something else."""
+    there = replace(RUN.results[1], console="console-6.12#2-1.log")
+    page = html.render(replace(RUN, results=(there, replace(RUN.results[0], console=""))))
+    assert page.count('class="console"') == 1
+    assert 'href="./console-6.12%232-1.log">console-6.12#2-1.log</a>' in page
+
+
 def test_the_page_has_every_test_the_worst_first() -> None:
     page = Page(html.render(RUN))
     tests = [test for test in page.attributes("details") if test.get("class") == "test"]

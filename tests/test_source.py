@@ -200,6 +200,13 @@ def test_what_is_no_kernels_source(tmp_path: Path, tree: Path) -> None:
         source.resolve(str(tree))
 
 
+def test_a_source_for_other_machines(tree: Path) -> None:
+    (tree / "arch/x86/Makefile").unlink()
+    commit(tree)
+    with pytest.raises(SpecError, match=r"at HEAD is a kernel's source without arch/x86, .*; give it the whole source"):
+        source.resolve(str(tree))
+
+
 def test_what_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"the source .*/nowhere does not exist; write debian:7\.2, a git tree"):
         source.resolve(str(tmp_path / "nowhere"))

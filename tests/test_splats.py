@@ -8,7 +8,7 @@ import pytest
 from kfunctest.results import Splat
 from kfunctest.target.kernel_log import Record
 from kfunctest.target.patterns import BY_KIND, PATTERNS
-from kfunctest.target.splats import LONGEST, find, matching, spent_by
+from kfunctest.target.splats import LONGEST, ends_amid, find, matching, spent_by
 from kfunctest.target.taint import TAINTS, complaints
 from tests.kernellogs import COMPLAINTS, CUT, END, HARMLESS, RULE
 
@@ -49,6 +49,10 @@ TRACE = COMPLAINTS["stack"]
         "python3 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0\nCPU: 1 PID: 71 Comm: python3",
         "unchecked MSR access error: RDMSR from 0x852 at rIP: 0xffffffff (made_up+0x1/0x2)",
         f"sysrq: Show backtrace of all active CPUs\n{TRACE}",
+        f"sysrq: Show State\ntask:python3         state:S stack:0     pid:71    tgid:71    ppid:1\n{TRACE}\n"
+        "task:kthreadd        state:S stack:0     pid:2     tgid:2     ppid:0",
+        f"sysrq: Show Blocked State\ntask:python3         state:D stack:0     pid:71    tgid:71    ppid:1\n{TRACE}\n"
+        "Showing busy workqueues and worker pools:",
     ],
 )
 def test_a_stack_that_is_no_complaint(before: str) -> None:
@@ -64,6 +68,22 @@ def test_one_victim_explains_one_stack() -> None:
 @pytest.mark.parametrize("kind", ["workqueue", "soft-lockup", "panic"])
 def test_more_stacks_of_a_complaint_are_no_more_complaints(kind: str) -> None:
     assert [splat.kind for splat in find(log(f"{COMPLAINTS[kind]}\nNMI backtrace for cpu 1\n{TRACE}"))] == [kind]
+
+
+HUNG_TASK = "INFO: task python3:71 blocked for more than 122 seconds."
+
+
+@pytest.mark.parametrize("last", [HUNG_TASK, COMPLAINTS["soft-lockup"], f"{COMPLAINTS['hung-task']}\nthat was it"])
+def test_stacks_that_come_after_a_test_are_those_of_what_came_during_it(last: str) -> None:
+    """Another CPU may be printing when the next test begins, which is not to blame for it."""
+    assert ends_amid(log(f"before\n{last}"))
+    assert find(log(f"NMI backtrace for cpu 1\n{TRACE}"), amid=True) == ()
+    assert [splat.kind for splat in find(log(f"{TRACE}\n{COMPLAINTS['warn']}"), amid=True)] == ["warn"]
+
+
+@pytest.mark.parametrize("last", ["all is well", f"{COMPLAINTS['hung-task']}\n" + "and more\n" * 60])
+def test_stacks_after_a_quiet_test_are_not(last: str) -> None:
+    assert not ends_amid(log(last))
 
 
 def test_a_stack_that_cannot_be_walked_ends_no_complaint() -> None:

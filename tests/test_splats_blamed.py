@@ -6,17 +6,16 @@ The kernel is played: a log in memory behind the functions that the guest's agen
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from kfunctest import proc, results
+from kfunctest import results
 from kfunctest.results import Outcome
 from tests.kernellogs import COMPLAINTS
-from tests.playedkernel import BAD, CHECKOUT, CONFTEST, GOOD, TESTS, Ran
+from tests.playedkernel import BAD, GOOD, Ran, start
 
 Run = Callable[..., Ran]
 
@@ -24,20 +23,7 @@ Run = Callable[..., Ran]
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Run tests in a pytest of its own, on a kernel that is played and says ``boot_log`` while it boots."""
-
-    def start(*tests: str, boot_log: str = "", words: tuple[str, ...] = ()) -> Ran:
-        (tmp_path / "pyproject.toml").write_text((CHECKOUT / "pyproject.toml").read_text())
-        (tmp_path / "conftest.py").write_text(CONFTEST)
-        (tmp_path / "test_it.py").write_text(TESTS + "\n".join(tests))
-        if boot_log:
-            (tmp_path / "boot_log").write_text(boot_log)
-        argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", f"pythonpath={CHECKOUT} {tmp_path}"]
-        argv += ["--rootdir", ".", "--accel", "tcg", *words, "."]
-        done = proc.run(argv, seconds=60, cwd=tmp_path, check=False)
-        lines = (tmp_path / "reports").read_text().splitlines() if (tmp_path / "reports").exists() else []
-        return Ran(done.status, done.stdout + done.stderr, list(map(json.loads, lines)))
-
-    return start
+    return partial(start, tmp_path)
 
 
 def test_the_test_that_ran_fails_and_no_other(run: Run) -> None:
@@ -279,3 +265,35 @@ def test_workers_tell_their_controller(run: Run, words: tuple[str, ...]) -> None
     assert "while booting, before test_it.py::test_good:" in ran.text
     assert "after test_it.py::test_good, at the end of the run:" in ran.text
     assert ran.status == 1
+
+
+HANGS = (
+    "from kfunctest.errors import VmHung\n"
+    "def test_hangs(vm):\n    vm.say({!r})\n    vm.lose(VmHung('no answer', '...'))"
+)
+#: What a kernel says of an NMI that it cannot explain, and was told to panic of.
+NMI = (
+    "Uhhuh. NMI received for unknown reason 30 on CPU 1.\nDazed and confused, but trying to continue\n"
+    "Kernel panic - not syncing: NMI: Not continuing\nCPU: 1 UID: 0 PID: 7 Comm: python3\nCall Trace:\n <NMI>\n </NMI>"
+)
+
+
+def test_the_panic_that_we_asked_a_hung_kernel_for_is_no_complaint(run: Run) -> None:
+    ran = run(HANGS.format(NMI))
+    assert ran.outcome("test_hangs") == "hung"
+    assert ran.all("splats") == []
+    assert "Not continuing" in str([it["log"] for it in ran.phases]), "the log has it all the same"
+
+
+def test_a_panic_of_a_hung_kernels_own_is_one(run: Run) -> None:
+    ran = run(HANGS.format("Kernel panic - not syncing: Fatal exception in interrupt\n" + NMI))
+    assert ran.outcome("test_hangs") == "hung"
+    assert [splat["line"] for splat in ran.all("splats")] == [
+        "Kernel panic - not syncing: Fatal exception in interrupt"
+    ]
+
+
+def test_an_nmi_that_nobody_sent_is_the_kernels(run: Run) -> None:
+    ran = run(HANGS.format(NMI).replace("VmHung", "VmDied"))
+    assert ran.outcome("test_hangs") == "crashed"
+    assert [splat["kind"] for splat in ran.all("splats")] == ["panic"]

@@ -9,14 +9,17 @@ import signal
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from kfunctest.bench.build import builds
 from kfunctest.bench.flakes import CHECKOUT, flakes
 from kfunctest.bench.harness import harness
 from kfunctest.bench.kfunc import command as kfunc
+from kfunctest.bench.memory import watching
 from kfunctest.errors import KfunctestError
 from kfunctest.kernels import source, spec
-from kfunctest.target import accelerator
+from kfunctest.target import accelerator, capacity
+from kfunctest.target.vm import Shape
 
 #: The shell's status for a program that Ctrl-C ended.
 EXIT_INTERRUPTED = 130
@@ -56,9 +59,13 @@ def _parser() -> argparse.ArgumentParser:
     often.add_argument("-m", dest="select", default="kfunc", metavar="EXPR", help="as in pytest -m (default: kfunc)")
     often.add_argument("--results", type=Path, metavar="DIR", help="a folder a run (default: results/flakes/TIME)")
     often.set_defaults(run=_flakes)
+    room = figures.add_parser("memory", help="what a VM takes of the host beyond its own memory, while it is judged")
+    room.add_argument("--kernel", default=spec.DEFAULT, metavar="SPEC", help="as in pytest --kernel")
+    room.add_argument("-m", dest="select", default="kfunc", metavar="EXPR", help="as in pytest -m (default: kfunc)")
+    room.set_defaults(run=_memory)
     reading = kfunc.add(figures)
     reading.set_defaults(run=_kfunc)
-    for figure in (quick, build, often, reading):
+    for figure in (quick, build, often, room, reading):
         figure.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto", help="the accelerator")
     return parser
 
@@ -99,6 +106,16 @@ def _flakes(options: argparse.Namespace) -> int:
 
 def _kfunc(options: argparse.Namespace) -> int:
     return kfunc.run(options, _say)
+
+
+def _memory(options: argparse.Namespace) -> int:
+    kernel = spec.resolve(options.kernel, base=_base())
+    accel = _accelerator(options)
+    with TemporaryDirectory(prefix="kfunctest-") as folder, watching(capacity.size_of(Shape().memory)) as watched:
+        found = flakes(kernel, accel, 1, options.select, Path(folder), _say)
+    took, reckoned = watched.peak >> 20, capacity.OVERHEAD >> 20
+    _say(f"under {accel.name}: {kernel.release} took {took} MiB beyond its own; {reckoned} are reckoned with")
+    return 0 if found.whole and watched.peak <= capacity.OVERHEAD else EXIT_UNEXPECTED
 
 
 def _runs(text: str) -> int:

@@ -48,7 +48,10 @@ def _parser() -> argparse.ArgumentParser:
         "Exit status: 0: pass; 1: a kernel is bad; 2: the gate could not judge; 130: interrupted",
     )
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="judge these (default: all but those with gate = false)"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="names of kernel-config/kernels.toml, and nothing else (default: all but those with gate = false)",
     )
     parser.add_argument("--baseline", metavar="FILE", help=f"an earlier {record.NAME}: what was bad then is no news")
     parser.add_argument(
@@ -61,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"run nothing: give one verdict on an earlier {record.NAME}, or all below a folder (repeatable)",
     )
     parser.add_argument(
-        "--minutes", type=_number, default=180, metavar="N", help="what one kernel's tests may take (default: 180)"
+        "--minutes", type=_some, default=180, metavar="N", help="what one kernel's tests may take (default: 180)"
     )
     parser.add_argument("--results", metavar="DIR", help="where all is kept (default: results/ below the checkout)")
     parser.add_argument("--debian-mirror", metavar="URL", help="the Debian archive to use")
@@ -70,7 +73,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _number(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+        raise argparse.ArgumentTypeError(f"{text!r} is none of 0, 1, 2, ...")
+    return int(text)
+
+
+def _some(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of 1, 2, 3, ...")
     return int(text)
 
 
@@ -80,7 +89,11 @@ def _gate(options: argparse.Namespace, argv: Sequence[str], words: Sequence[str]
     lists.check_names(list(entries))
     chosen = [entries[name] for name in options.names if name in entries]
     if unknown := [name for name in options.names if name not in entries]:
-        raise SpecError(f"there is no kernel {unknown[0]!r}", remedy=f"the names are {', '.join(entries)}")
+        raise SpecError(
+            f"kernel-config/kernels.toml has no kernel {unknown[0]!r}",
+            remedy=f"the gate judges only what is named there ({', '.join(entries)}); add it, or "
+            f"judge it alone: scripts/kfunc --kernel {unknown[0]}",
+        )
     asked = command.Asked(
         entries=tuple(dict.fromkeys(chosen)) or tuple(entry for entry in entries.values() if entry.gate),
         whole=not options.names,

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from kfunctest.gate.text import Page, kernels, terminal, verdict_line
-from kfunctest.reports.text import one_line, printable
+from kfunctest.reports.github import command
+from kfunctest.reports.text import one_line
 
 #: GitHub shows ten annotations of a kind in a step; the log has all.
 ANNOTATIONS: Final = 10
@@ -64,10 +65,10 @@ def commands(page: Page) -> list[str]:
     for level, finding in found[:ANNOTATIONS]:
         row = next((row for row in page.matrix.rows if row.kernel == finding.kernel), None)
         result = row.results.get(finding.test) if row else None
-        where = f"file={_property(result.file)},line={result.line}," if result and result.file else ""
         message = "\n".join(filter(None, [finding.text, finding.reproduce]))
         title = one_line(" ".join(filter(None, [finding.kernel, finding.test]))) or "gate"
-        lines.append(f"::{level} {where}title={_property(title)}::{_data(message)}")
+        file, line = (result.file, result.line) if result else ("", 0)
+        lines.append(command(level, message, title=title, file=file, line=line))
     return lines
 
 
@@ -80,14 +81,6 @@ def markdown(page: Page) -> str:
         f"### {verdict_line(page)}\n\n{fence}\n{rows}\n{fence}\n\n"
         f"<details><summary>All</summary>\n\n{fence}\n{body}{fence}\n\n</details>\n"
     )
-
-
-def _data(text: str) -> str:
-    return printable(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def _write(text: str) -> None:

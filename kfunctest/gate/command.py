@@ -11,11 +11,10 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from kfunctest.errors import SpecError
+from kfunctest.errors import InfraError, SpecError
 from kfunctest.gate import ci, html, lists, record, text, verdict
 from kfunctest.gate.baseline import Baseline
 from kfunctest.gate.lists import Lists
@@ -26,6 +25,7 @@ from kfunctest.gate.text import Page
 from kfunctest.kernels import spec
 from kfunctest.kernels.named import Named
 from kfunctest.kernels.progress import Progress
+from kfunctest.results import now
 
 RESULTS: Final = CHECKOUT / "results"
 MATRIX: Final = "matrix.txt"
@@ -60,7 +60,10 @@ def checked(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def run(asked: Asked, known: Baseline, merged: Sequence[Matrix] | None = None) -> int:
-    """Judge the kernels, or those of ``merged`` that were judged before; returns the status. Raises OSError."""
+    """Judge the kernels, or those of ``merged`` that were judged before; returns the status.
+
+    Raises InfraError where the results cannot be written, OSError where that fails later.
+    """
     by_name = {entry.name: lists.load(entry.name) for entry in asked.entries}
     folder = _folder(asked.results)
     interrupted = False
@@ -83,7 +86,7 @@ def run(asked: Asked, known: Baseline, merged: Sequence[Matrix] | None = None) -
 def _judged(asked: Asked, by_name: dict[str, Lists], folder: Path) -> tuple[Matrix, bool]:
     """The matrix as far as it came, and whether somebody interrupted it."""
     matrix = Matrix(
-        started=_now(),
+        started=now(),
         command=shlex.join(["scripts/gate", *asked.argv]),
         rows=(),
         whole=asked.whole,
@@ -108,7 +111,7 @@ def _judged(asked: Asked, by_name: dict[str, Lists], folder: Path) -> tuple[Matr
         left = asked.entries[len(rows) :]
         return replace(matrix, rows=(*rows, *(Row(entry.name, problem="interrupted") for entry in left))), True
     projects = dict.fromkeys(row.run.project for row in rows if row.run and row.run.project)
-    return replace(matrix, rows=tuple(rows), ended=_now(), project="; ".join(projects)), False
+    return replace(matrix, rows=tuple(rows), ended=now(), project="; ".join(projects)), False
 
 
 def _show(data: bytes) -> None:
@@ -116,14 +119,14 @@ def _show(data: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 def _folder(results: Path) -> Path:
     """A new folder for this gate; of those of gates that have ended the last ones are kept."""
     folder = results / f"gate-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    folder.mkdir(parents=True)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        why = "it is no folder" if results.exists() and not results.is_dir() else error.strerror
+        raise InfraError(f"{results} cannot be written ({why})", remedy="choose another with --results") from error
     gates = sorted(path for path in results.iterdir() if re.fullmatch(r"gate-\d{8}-\d{6}-\d+", path.name))
     ended = [path for path in gates if path != folder and not Path("/proc", path.name.rpartition("-")[2]).exists()]
     for old in ended[: 1 - KEPT]:

@@ -53,7 +53,12 @@ def read_all(paths: Iterable[Path]) -> list[Matrix]:
     """The matrices in these files and below these folders, each once. Raises what :func:`read` raises."""
     found: dict[bytes, Path] = {}
     for path in paths:
-        for file in sorted(path.rglob(NAME)) if path.is_dir() else [path]:
+        files = sorted(path.rglob(NAME)) if path.is_dir() else [path]
+        if not files:
+            raise SpecError(
+                f"there is no {NAME} below {path}", remedy="unpack there what the jobs' scripts/gate left in results/"
+            )
+        for file in files:
             # An archive may hold the folder that gate-latest points to a second time.
             found.setdefault(file.read_bytes() if file.exists() else b"", file)
     return [read(file) for file in found.values()]

@@ -41,7 +41,20 @@ def pytest_suite(seconds: float, show: Callable[[bytes], None]) -> Suite:
 
     def judge(kernel: str, folder: Path, words: Sequence[str], tests: Sequence[str]) -> Ended:
         argv = [sys.executable, "-m", "pytest", "-c", CHECKOUT / "pyproject.toml", "-p", "kfunctest.plugin.hooks"]
-        argv += ["-p", "no:cacheprovider", "-m", "kfunc", "--kernel", kernel, "--results", folder, *words, *tests]
+        argv += [
+            "-o",
+            "testpaths=selftests",
+            "-p",
+            "no:cacheprovider",
+            "-m",
+            "kfunc",
+            "--kernel",
+            kernel,
+            "--results",
+            folder,
+            *words,
+            *tests,
+        ]
         folder.mkdir(parents=True, exist_ok=True)
         status, said = _run(list(map(str, argv)), seconds, folder / OUTPUT, show)
         return Ended(status, said, _file(folder))

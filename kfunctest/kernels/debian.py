@@ -70,7 +70,7 @@ def fetch(spec: str, *, mirror: str | None, update: bool, progress: Progress, tr
     ``update`` resolves it anew. ``trust`` is for archives that are not signed by Debian, as host tests make them.
     Raises SpecError when there is no such kernel, InfraError when it cannot be fetched.
     """
-    series = _series(spec)
+    series = series_of(spec)
     key = cache.digest(_FORMAT, spec, mirror or "", json.dumps(modules.KEPT))
     record = cache.root() / "resolved" / f"{key}.json"
     # First without the lock: a run that needs nothing does not wait for one that resolves anew.
@@ -85,7 +85,8 @@ def fetch(spec: str, *, mirror: str | None, update: bool, progress: Progress, tr
         return fetched
 
 
-def _series(spec: str) -> str | None:
+def series_of(spec: str) -> str | None:
+    """The SERIES of ``debian:SERIES``, None for ``debian``. Raises SpecError where it is none."""
     series = spec.partition(":")[2] if ":" in spec else None
     if series is not None and not re.fullmatch(r"\d+\.\d+(\.\d+)?", series):
         raise SpecError(f"there is no Debian kernel {spec!r}", remedy="write debian or debian:7.2")

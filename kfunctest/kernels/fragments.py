@@ -53,14 +53,19 @@ def names(folder: Path = FOLDER) -> tuple[str, ...]:
     return tuple(sorted({path.stem for path in folder.glob("*.config")} - set(ALWAYS)))
 
 
+def require(flavours: Sequence[str], folder: Path = FOLDER) -> None:
+    """Raise SpecError on a flavour that there is not."""
+    if unknown := [name for name in flavours if name not in names(folder)]:
+        raise SpecError(f"there is no flavour {unknown[0]!r}", remedy=f"take one of {', '.join(names(folder))}")
+
+
 def load(flavours: Sequence[str], release: Release, folder: Path = FOLDER) -> tuple[Wanted, ...]:
     """What a kernel of ``release`` (7, 2) with these flavours is to have, each option once.
 
     A flavour overrides what every kernel gets. Raises SpecError on an unknown flavour, two that contradict each other,
     and a line that cannot be read.
     """
-    if unknown := [name for name in flavours if name not in names(folder)]:
-        raise SpecError(f"there is no flavour {unknown[0]!r}", remedy=f"take one of {', '.join(names(folder))}")
+    require(flavours, folder)
     wanted: dict[str, Wanted] = {}
     chosen: dict[str, Wanted] = {}
     for name in (*ALWAYS, *dict.fromkeys(flavours)):

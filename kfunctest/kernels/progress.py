@@ -68,14 +68,21 @@ class _Sparse:
     def __init__(self, say: Callable[[str], None], what: str, expected: int | None, unit: str) -> None:
         self._say, self._what, self._unit = say, what, unit
         self._expected = expected
-        self._said = time.monotonic()
+        self._began = self._said = time.monotonic()
+        self._first: int | None = None
         say(f"{what} ...")
 
     def __call__(self, done: int) -> None:
-        if time.monotonic() - self._said >= _SPARSE_SECONDS:
-            self._said = time.monotonic()
-            of = f" of about {self._expected}" if self._expected and done <= self._expected else ""
-            self._say(f"{self._what}: {done}{of} {self._unit}")
+        if self._first is None:
+            self._first = done - 1  # what an earlier run had done took no time of this one
+        if (now := time.monotonic()) - self._said >= _SPARSE_SECONDS:
+            self._said = now
+            if self._expected and done <= self._expected:
+                left = (now - self._began) * (self._expected - done) / (done - self._first)
+                minutes = "less than a minute" if left < 60 else f"about {left / 60:.0f} min"
+                self._say(f"{self._what}: {done} of about {self._expected} {self._unit}, {minutes} left")
+            else:
+                self._say(f"{self._what}: {done} {self._unit}")
 
 
 def void(_result: object) -> None:

@@ -198,6 +198,11 @@ def _checked(lineage: str, store: Store, tree: str, words: str, place: str) -> S
     numbers = [re.search(rf"^{name} = (\d+)$", makefile, re.MULTILINE) for name in ("VERSION", "PATCHLEVEL")]
     if numbers[0] is None or numbers[1] is None or store.text(tree, "Kconfig") is None:
         raise _no_kernel(place)
+    if store.text(tree, "arch/x86/Makefile") is None:
+        raise SpecError(
+            f"{place} is a kernel's source without arch/x86, for which kernels are built here",
+            remedy="give it the whole source",
+        )
     return Source(lineage, store, tree, words, (int(numbers[0][1]), int(numbers[1][1])))
 
 

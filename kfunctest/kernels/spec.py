@@ -41,8 +41,26 @@ def resolve(
         return _from_name(entry, ask)
     if path or (base / spec).exists():
         return _from_path(spec, paths.written(spec, base).absolute())
-    names = ", ".join(named.load())
-    raise SpecError(f"there is no kernel {spec!r}", remedy=f"write {FORMS}; the names are {names}")
+    raise _unknown(spec)
+
+
+def check(spec: str, *, base: Path = Path()) -> None:
+    """Raise the SpecError that :func:`resolve` would, as far as it needs no network, no build and no image read."""
+    if spec.partition(":")[0] == "debian":
+        debian.series_of(spec)
+        return
+    path = "/" in spec or spec in (".", "..")
+    if not path and named.find(spec):
+        return
+    if not path and not (base / spec).exists():
+        raise _unknown(spec)
+    place = paths.written(spec, base).absolute()
+    if not build.read_provenance(_folder(place)):
+        local.find(place)
+
+
+def _unknown(spec: str) -> SpecError:
+    return SpecError(f"there is no kernel {spec!r}", remedy=f"write {FORMS}; the names are {', '.join(named.load())}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +79,9 @@ def recipe(
             f"{entry.name} is the package {entry.package}, not built from source",
             remedy=f"scripts/kfunc --kernel {entry.name}",
         )
+    changes = patches.read(entry.patches)  # before a source is downloaded
     found = source.resolve(entry.source, base=entry.base, mirror=mirror, update=update, progress=progress)
-    return Recipe(found, patches.read(entry.patches), entry.flavours, entry.contract)
+    return Recipe(found, changes, entry.flavours, entry.contract)
 
 
 def _from_debian(spec: str, ask: _Ask) -> Kernel:
@@ -80,9 +99,14 @@ def _from_name(entry: Named, ask: _Ask) -> Kernel:
 
 
 def _from_path(spec: str, path: Path) -> Kernel:
-    folder = path.parent if path.name == build.IMAGE else path
+    folder = _folder(path)
     provenance = build.read_provenance(folder)
     return _from_built(spec, folder, provenance) if provenance else _kernel(spec, local.find(path), None)
+
+
+def _folder(path: Path) -> Path:
+    """What would be the entry of ``built/`` that ``path`` means, if it means one."""
+    return path.parent if path.name == build.IMAGE else path
 
 
 def _from_built(spec: str, folder: Path, provenance: Provenance) -> Kernel:

@@ -15,6 +15,8 @@ SESSION: pytest.StashKey[Session] = pytest.StashKey()
 ADDED: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
 #: Under which key a worker of pytest-xdist leaves what was seen after its tests.
 BETWEEN = "kfunctest_between"
+#: The same for what it could not look for.
+DOUBTS = "kfunctest_doubts"
 #: The key in ADDED of what the kernel said and nobody expected, in one line; it stays off the report.
 COMPLAINT = "complaint"
 #: The title of the section that shows those of a test which failed anyway.

@@ -12,6 +12,8 @@ from kfunctest.target.vm import Shape
 
 #: After how many failed boots in a row no further one is tried.
 ENOUGH = 2
+#: How the message of a test begins that got no VM since others had not.
+NOT_TRIED = f"not tried: {ENOUGH} boots in a row had failed; the last: "
 
 
 class Boots:
@@ -35,7 +37,6 @@ class Boots:
 
 
 def _not_tried(last: VmDied | InfraError) -> VmDied | InfraError:
-    why = f"not tried: {ENOUGH} boots in a row had failed; the last: "
     if isinstance(last, VmDied):
-        return type(last)(f"{why}{last.what}", last.console)
-    return InfraError(f"{why}{last.problem}", remedy=last.remedy)
+        return type(last)(f"{NOT_TRIED}{last.what}", last.console)
+    return InfraError(f"{NOT_TRIED}{last.problem}", remedy=last.remedy)

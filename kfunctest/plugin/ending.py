@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import pytest
@@ -29,6 +30,15 @@ class Stop(Exit):
 def stop(error: KfunctestError) -> NoReturn:
     """End the run with this error's line and status."""
     raise Stop(str(error), error.exit_status, error.evidence)
+
+
+def none_of_the_kfuncs(releases: Sequence[str]) -> Stop:
+    """A kernel without the kfuncs fails at once: booting it would teach nothing, and a skip would look like a pass."""
+    line = (
+        f"{', '.join(releases)} {'has' if len(releases) == 1 else 'have'} none of the memcg BPF kfuncs "
+        "(no bpf_mem_cgroup_* function in BTF); judge a kernel of 7.0 or newer, or one with the series applied"
+    )
+    return Stop(line, int(pytest.ExitCode.TESTS_FAILED))
 
 
 class Ending:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shlex
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from kfunctest.kernels.model import Kernel
 from kfunctest.plugin import header
 from kfunctest.plugin import plan as plans
 from kfunctest.plugin.session import Session
-from kfunctest.results import JudgedKernel
+from kfunctest.results import JudgedKernel, now
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -37,11 +36,6 @@ def of_run(config: pytest.Config, session: Session, *, look_up: bool) -> dict[st
         "kernels": tuple(_judged(name, kernel, session, config) for name, kernel in zip(names, kernels, strict=True)),
         "project": _project(),
     }
-
-
-def now() -> str:
-    """The time as ISO 8601, UTC, in seconds."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _judged(name: str, kernel: Kernel, session: Session, config: pytest.Config) -> JudgedKernel:

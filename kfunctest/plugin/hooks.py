@@ -19,6 +19,9 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
     for part in (targets, parallel):  # before pytest-xdist decides on its workers
         pluginmanager.register(part)
+    # What pytest shows below a wrong command line: its own are the folder and the file of its settings.
+    parser.extra_info.clear()
+    parser.extra_info["see"] = "scripts/kfunc --help, and there kfunctest"
     group = parser.getgroup("kfunctest", "judge the memcg BPF kfuncs of a kernel")
     group.addoption(
         "--kernel",
@@ -58,6 +61,7 @@ def _memory(text: str) -> str:
 def pytest_configure(config: pytest.Config) -> None:
     """Attach the session. Nothing is looked up until a test asks for a kernel."""
     from kfunctest.plugin import record, splats
+    from kfunctest.plugin.closing import Closing
     from kfunctest.plugin.ending import Ending
     from kfunctest.plugin.session import Session
     from kfunctest.plugin.statuses import Statuses
@@ -72,6 +76,7 @@ def pytest_configure(config: pytest.Config) -> None:
     ending = Ending(config)
     config.pluginmanager.register(ending, "kfunctest-ending")
     config.pluginmanager.register(Statuses(config), Statuses.NAME)
+    config.pluginmanager.register(Closing(config, ending), "kfunctest-closing")
     config.stash[SESSION] = Session(config, ending)
     record.register(config, config.stash[SESSION], ending)
     splats.register(config)
@@ -79,17 +84,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End what runs, also after an interrupt."""
-    config.stash[SESSION].close()
+    if session := config.stash.get(SESSION, None):  # not there where another plugin could not be configured
+        session.close()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Under pytest-xdist, fetch the kernels and name them before the workers start: those have no terminal."""
-    config = session.config
-    if config.pluginmanager.hasplugin("dsession"):
-        from kfunctest.plugin import collect
+    """Reach the machine to judge. Under pytest-xdist, fetch the kernels and name them: its workers have no terminal."""
+    from kfunctest.plugin import collect
 
-        if collect.may_ask_for_a_kernel(config):
-            config.stash[SESSION].prepare_for_workers()
+    config = session.config
+    if hasattr(config, "workerinput") or not collect.may_ask_for_a_kernel(config):
+        return
+    ours = config.stash[SESSION]
+    ours.reach()
+    if config.pluginmanager.hasplugin("dsession") and not ours.impossible:
+        ours.prepare_for_workers()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -137,9 +146,8 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Name them again at the end, where a reader of a long log looks."""
-    session = config.stash[SESSION]
-    for line in session.header():
+    """Say at the end, where a reader of a long log looks, what was judged and where the consoles are."""
+    for line in config.stash[SESSION].footer():
         terminalreporter.write_line(line)
 
 
@@ -168,4 +176,6 @@ def pytest_runtest_makereport(
         from kfunctest.plugin import outcomes
 
         outcomes.annotate(item, call, report)
+        if "vm" in getattr(item, "fixturenames", ()) and (carried := outcomes.of(report)):
+            carried["console"] = item.config.stash[SESSION].console
     return report

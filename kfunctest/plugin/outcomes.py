@@ -14,6 +14,7 @@ import pytest
 
 from kfunctest.errors import GuestError, KfunctestError, VmDied, VmHung, VmLost
 from kfunctest.plugin import ADDED, COMPLAINT, COMPLAINTS, SESSION, plan, reproduce
+from kfunctest.reports.text import first_line
 from kfunctest.results import Outcome
 from kfunctest.target.bpf import Verdict
 from kfunctest.target.death import oops
@@ -151,15 +152,10 @@ def _message(outcome: Outcome, error: BaseException | None, report: pytest.TestR
         return str(error)
     if outcome is Outcome.SKIPPED:
         text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr or "")
-        return one_line(text.removeprefix("Skipped: "))
+        return first_line(text.removeprefix("Skipped: "))
     if outcome is Outcome.XFAILED:
-        return one_line(str(getattr(report, "wasxfail", "")).removeprefix("reason: "))
+        return first_line(str(getattr(report, "wasxfail", "")).removeprefix("reason: "))
     if not report.failed:
         return ""
     crash = getattr(report.longrepr, "reprcrash", None)
-    return one_line(crash.message if crash else str(report.longrepr or ""))
-
-
-def one_line(text: str) -> str:
-    """The first line of ``text`` that says something."""
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return first_line(crash.message if crash else str(report.longrepr or ""))

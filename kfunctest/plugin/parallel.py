@@ -39,10 +39,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """End the run before anything is fetched where its workers cannot all have what they need."""
-    if hasattr(config, "workerinput"):
+    """End the run before anything is collected where its options or the number of its workers cannot be met."""
+    from kfunctest.plugin import asked, collect
+
+    if hasattr(config, "workerinput") or not collect.may_ask_for_a_kernel(config):
         return None
     try:
+        asked.check(config)
         _check(config)
     except KfunctestError as error:
         print(f"kfunctest: {error}", file=sys.stderr)  # noqa: T201 (there is no terminal reporter yet)
@@ -78,10 +81,7 @@ def _identity(kernel: Kernel) -> tuple[str, str, str]:
 
 def _check(config: pytest.Config) -> None:
     """Raise SpecError for workers that would share one machine's kernel, or exhaust this one's memory."""
-    from kfunctest.plugin import collect
-
-    workers = _workers(config)
-    if not workers or not collect.may_ask_for_a_kernel(config):
+    if not (workers := _workers(config)):
         return
     if (target := config.getoption("target")) != "vm":
         raise SpecError(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kfunctest.plugin.sendable import fit
+from kfunctest.reports.text import first_line
 from kfunctest.results import Between, Outcome, Result, Splat
 
 #: What a later phase of the test can still take back.
@@ -48,6 +49,7 @@ def result(reports: Sequence[pytest.TestReport], test: str, kernel: str, line: i
         log="".join(extra.get("log") or "" for extra in said),
         verifier="\n".join(filter(None, (extra.get("verifier") for extra in said))),
         worker=getattr(deciding, "worker_id", ""),
+        console=next((name for extra in reversed(said) if (name := extra.get("console"))), ""),
     )
 
 
@@ -85,8 +87,7 @@ def _said(report: pytest.TestReport) -> dict[str, Any]:
 
 def _message(report: pytest.TestReport) -> str:
     """What pytest-xdist says of a worker that died; not longreprtext, which begins with the worker's Python."""
-    text = "" if report.passed else str(fit(str(report.longrepr or "")))
-    return next((line for line in text.splitlines() if line.strip()), "")
+    return "" if report.passed else first_line(str(fit(str(report.longrepr or ""))))
 
 
 def _details(report: pytest.TestReport) -> str:

@@ -76,6 +76,8 @@ class Recorder:
         self._config = config
         self._session = session
         self._ending = ending
+        self._commands = reporting.Commands(config)
+        config.pluginmanager.register(self._commands, "kfunctest-github")
         self._plan: plans.Plan = {}
         self._phases: dict[tuple[str, str], list[pytest.TestReport]] = {}
         self._run: Run | None = None
@@ -162,8 +164,8 @@ class Recorder:
         """Say where the reports are."""
         if self._run and not self._trouble:
             terminalreporter.write_line(f"report: {self._folder / 'report.html'}")
-        for line in reporting.for_github(self._run) if self._run else ():
-            terminalreporter.write_line(line)
+        if self._run:
+            self._commands.obeyed(terminalreporter, reporting.for_github(self._run))
 
     def _begin(self, *, anyway: bool = False) -> None:
         if self._run or not (self._plan or anyway):
@@ -202,7 +204,7 @@ class Recorder:
         if session.exitstatus == pytest.ExitCode.OK and run.unreached:
             session.exitstatus = EXIT_INFRA
             self._ending.add(Stop(f"{len(run.unreached)} tests that were to run have no result; run again", EXIT_INFRA))
-        recorded, now, status = not self._trouble, facts.now(), int(session.exitstatus)
+        recorded, now, status = not self._trouble, results.now(), int(session.exitstatus)
         self._run = replace(run, ended=now, status=status, stopped=self._stopped)
         try:
             reporting.write(self._run, self._folder, self._config)

@@ -6,7 +6,8 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,50 @@ def for_github(run: Run) -> Iterator[str]:
 
     if _on_github():
         yield from github.errors(run)
+
+
+class Commands:
+    """A plugin that lets GitHub Actions obey our lines alone: it reads a step's whole output for its commands.
+
+    What a test, a kernel or a program writes there could otherwise annotate, hide or set whatever it likes
+    (docs.github.com/actions/reference/workflow-commands-for-github-actions, "Stopping and starting workflow commands").
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        #: The word that makes GitHub listen again; empty while it listens.
+        self._word = ""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Before anything of the tests is imported."""
+        if reporter := self._config.pluginmanager.getplugin("terminalreporter"):
+            self._deafen(reporter)
+
+    def obeyed(self, reporter: pytest.TerminalReporter, lines: Iterable[str]) -> None:
+        """Write commands of ours."""
+        if commands := list(lines):
+            self._wake(reporter)
+            for line in commands:
+                reporter.write_line(line)
+            self._deafen(reporter)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """What follows in the step may speak to GitHub again."""
+        if reporter := self._config.pluginmanager.getplugin("terminalreporter"):
+            self._wake(reporter)
+
+    def _deafen(self, reporter: pytest.TerminalReporter) -> None:
+        if _on_github() and not self._word:
+            self._word = secrets.token_hex(16)
+            reporter.write_line(f"::stop-commands::{self._word}")
+
+    def _wake(self, reporter: pytest.TerminalReporter) -> None:
+        if self._word:
+            reporter.ensure_newline()
+            reporter.write_line(f"::{self._word}::")
+            self._word = ""
 
 
 def _on_github() -> bool:

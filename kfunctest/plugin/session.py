@@ -17,12 +17,12 @@ from typing import TypeVar
 import pytest
 
 from kfunctest import bpfbuild, contract
-from kfunctest.errors import InfraError, KfunctestError, SpecError, VmDied
+from kfunctest.errors import KfunctestError, SpecError, VmDied
 from kfunctest.kernels import spec
 from kfunctest.kernels.model import Kernel
-from kfunctest.plugin import header, targets
+from kfunctest.plugin import asked, header, targets, waiting
 from kfunctest.plugin.boots import Boots
-from kfunctest.plugin.ending import Ending, Stop, stop
+from kfunctest.plugin.ending import Ending, Stop, none_of_the_kfuncs, stop
 from kfunctest.plugin.statuses import Statuses
 from kfunctest.plugin.verdicts import Verdicts
 from kfunctest.target import accelerator, machine
@@ -49,7 +49,7 @@ class Session:
         self._header: list[str] = []
         #: Why tests cannot be collected, by their functions.
         self.not_collected: dict[object, Stop] = {}
-        #: Why a controller of pytest-xdist cannot go on.
+        #: Why nothing need be collected.
         self.impossible: Stop | None = None
         self._kernels: list[Kernel] | None = None
         self._no_kernels: Stop | None = None
@@ -60,8 +60,12 @@ class Session:
         self._booted = 0
         self._boots = Boots()
         self._blamed: VmDied | None = None
+        #: The name of the last VM's console in the folder of this run; empty before the first.
+        self.console = ""
         #: Where the console of the VM that runs was when the test began, in bytes.
         self.console_at = 0
+        #: Called with a VM that answers before another one takes its place.
+        self.before_end: Callable[[Vm], None] = _let_go
         self._owned = ExitStack()
 
     @property
@@ -87,12 +91,20 @@ class Session:
         """Whether more than one kernel was named; two names may yet mean the same one."""
         return len(self._config.getoption("kernel") or ()) > 1
 
+    def reach(self) -> None:
+        """Reach the machine that is named, if one is, before anything is collected; a failure is kept for later."""
+        try:
+            if self._living:
+                self.kernels  # noqa: B018 (looked up now)
+        except Stop as stop:
+            self.impossible = stop
+
     def prepare(self) -> None:
         """Look at the machine, fetch the kernels, and make the header. Ends the run where nothing can be judged."""
         self._or_exit(self._living.check if self._living else machine.check)
         absent = self._without_kfuncs()
         if len(absent) == len(self.kernels):
-            raise _none_of_the_kfuncs(absent)
+            raise none_of_the_kfuncs([kernel.release for kernel in absent])
         self._header = self._make_header()
 
     def prepare_for_workers(self) -> None:
@@ -109,7 +121,7 @@ class Session:
         """Whether kernels without the kfuncs were among those to judge; the run's last line will name them."""
         absent = self._without_kfuncs() if self._header else []
         if absent:
-            self._ending.add(_none_of_the_kfuncs(absent))
+            self._ending.add(none_of_the_kfuncs([kernel.release for kernel in absent]))
         return bool(absent)
 
     def _without_kfuncs(self) -> list[Kernel]:
@@ -126,15 +138,11 @@ class Session:
         capture = self._config.pluginmanager.getplugin("capturemanager")
         # A first run downloads 100 MB and more: its progress must be seen, which pytest captures while it collects.
         with capture.global_and_fixture_disabled() if capture else nullcontext():
-            for asked in self._config.getoption("kernel") or [spec.DEFAULT]:
-                kernel = spec.resolve(asked, mirror=self._config.getoption("debian_mirror"), base=self._base)
+            mirror, base = self._config.getoption("debian_mirror"), asked.base(self._config)
+            for text in self._config.getoption("kernel") or [spec.DEFAULT]:
+                kernel = spec.resolve(text, mirror=mirror, base=base)
                 found.setdefault((kernel.image_digest, kernel.contract), kernel)
         return list(found.values())
-
-    @property
-    def _base(self) -> Path:
-        """Where relative paths start: scripts/kfunc changes to the checkout and says where its user was."""
-        return Path(os.environ.get("KFUNCTEST_CWD") or self._config.invocation_params.dir)
 
     @cached_property
     def accelerator(self) -> accelerator.Accelerator:
@@ -162,6 +170,8 @@ class Session:
         shape = replace(shape, append=(*usual, *append))
         good = self._running and not self._running.lost and not self._running.spent
         if not good or self._running is None or self._running.kernel is not kernel or self._shape != shape:
+            if self._running and not self._running.lost:
+                self.before_end(self._running)
             self.close()
             self.console_at = 0
             with self._boots.attempt(kernel, shape):
@@ -212,10 +222,12 @@ class Session:
         worker = os.environ.get("PYTEST_XDIST_WORKER", "")
         name = "-".join(filter(None, ("console", kernel.id, worker, str(self._booted))))
         console = Console(self.results / f"{name}.log")
+        self.console = console.path.name
         try:
             if living := self._living:
                 return self._owned.enter_context(living.open(kernel, console, self._say))
-            return self._owned.enter_context(boot(kernel, self.accelerator, console, shape))
+            with waiting.booting(self._config, kernel.release):
+                return self._owned.enter_context(boot(kernel, self.accelerator, console, shape))
         except SpecError as error:  # another kernel than was asked for: no test of it means anything
             stop(error)
 
@@ -228,28 +240,28 @@ class Session:
     @cached_property
     def results(self) -> Path:
         """The folder of this run's consoles: a new one each run; of those of runs that ended KEPT_RUNS - 1 are kept."""
-        run = self._results / self.run_name
-        try:
-            run.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InfraError(
-                f"{self._results} cannot be written ({error.strerror})", remedy="choose another with --results"
-            ) from error
-        runs = sorted(path for path in self._results.iterdir() if re.fullmatch(r"\d{8}-\d{6}-\d+", path.name))
+        root = asked.results(self._config)
+        run = root / self.run_name
+        asked.make(run, root)
+        runs = sorted(path for path in root.iterdir() if re.fullmatch(r"\d{8}-\d{6}-\d+", path.name))
         ended = [path for path in runs if path != run and not Path("/proc", path.name.rpartition("-")[2]).exists()]
         for old in ended[: 1 - KEPT_RUNS]:
             shutil.rmtree(old, ignore_errors=True)
         return run
 
-    @property
-    def _results(self) -> Path:
-        chosen = self._config.getoption("results")
-        return self._base / chosen if chosen else self._config.rootpath / "results"
-
     def header(self) -> list[str]:
         """Lines that say what is judged and how; none when no test asked for a kernel."""
-        run = self._results / self.run_name
-        return [*self._header, f"consoles: {run}"] if self._header and run.is_dir() else self._header
+        return self._header
+
+    def footer(self) -> list[str]:
+        """What a reader of a long log looks for at its end; none when no test asked for a kernel."""
+        if not self._header:
+            return []
+        judged = [(kernel, found) for kernel in self.kernels if (found := self.contract(kernel))]
+        how = self.accelerator.name
+        lines = [f"kernel: {kernel.release}, contract {found.name}, {how}" for kernel, found in judged]
+        run = asked.results(self._config) / self.run_name
+        return [*lines, f"consoles: {run}"] if run.is_dir() else lines
 
     def _make_header(self) -> list[str]:
         lines: list[str] = []
@@ -275,12 +287,5 @@ class Session:
             stop(error)
 
 
-def _none_of_the_kfuncs(kernels: list[Kernel]) -> Stop:
-    """A kernel without the kfuncs fails at once: booting it would teach nothing, and a skip would look like a pass."""
-    names = ", ".join(kernel.release for kernel in kernels)
-    have = "has" if len(kernels) == 1 else "have"
-    line = (
-        f"{names} {have} none of the memcg BPF kfuncs (no bpf_mem_cgroup_* function in BTF); "
-        "judge a kernel of 7.0 or newer, or one with the series applied"
-    )
-    return Stop(line, int(pytest.ExitCode.TESTS_FAILED))
+def _let_go(_vm: Vm) -> None:
+    """Nobody has anything left to look at."""

@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 from _pytest.outcomes import Exit  # pytest.exit.Exception, which mypy does not take for a class
 
-from kfunctest.errors import VmDied, VmLost
-from kfunctest.plugin import ADDED, BETWEEN, COMPLAINT, COMPLAINTS, SESSION, phases, plan
+from kfunctest.errors import EXIT_INFRA, VmDied, VmLost
+from kfunctest.plugin import ADDED, BETWEEN, COMPLAINT, COMPLAINTS, DOUBTS, SESSION, phases, plan
+from kfunctest.plugin.ending import Stop
 from kfunctest.plugin.expected import HELP, Expected, expectations
 from kfunctest.plugin.statuses import Statuses
 from kfunctest.results import Between, Outcome, Splat
@@ -40,11 +41,15 @@ class Splats:
         #: The test that uses the VM now, or None; and the names of the last one and its kernel.
         self._item: pytest.Item | None = None
         self._after = ("", "")
+        #: The test that is about to get a VM, or empty.
+        self._next = ""
         #: Of the test that runs: what this phase found, what its earlier ones did, and what was found before it.
         self._found = Found()
         self._earlier: tuple[Splat, ...] = ()
         self._unreported: list[Between] = []
         self._between: list[Between] = []
+        self._doubts: list[str] = []
+        config.stash[SESSION].before_end = self._last_look
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Refuse a mark that could never be met."""
@@ -59,7 +64,8 @@ class Splats:
         if fixturedef.argname != "vm" or not isinstance(request.node, pytest.Item):
             return (yield)
         test, kernel = self._names(request.node)
-        self._look_between(test)
+        self._next = test
+        self._look_between(lambda watch: watch.look(f"begin {test}"))
         vm = yield
         if not isinstance(vm, Vm):
             return vm
@@ -129,18 +135,26 @@ class Splats:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: object) -> None:
         """The same, for the time after the last test of a worker of pytest-xdist."""
-        self._keep(getattr(node, "workeroutput", {}).get(BETWEEN, ()))
+        output: dict[str, Any] = getattr(node, "workeroutput", {})
+        self._keep(output.get(BETWEEN, ()))
+        self._doubt(output.get(DOUBTS, ()))
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self) -> None:
-        """Look once more, at the end of the run."""
-        self._look_between("")
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Look once more, at the end of the run. Who interrupts it does not wait for more than that."""
+        self._next = ""
+        self._look_between(lambda watch: watch.look("the run ends"))
+        if (running := self._config.stash[SESSION].running) and session.exitstatus != pytest.ExitCode.INTERRUPTED:
+            self._last_look(running)
+        self._watch = None
         left = [asdict(between) for between in self._unreported]
         output: dict[str, Any] | None = getattr(self._config, "workeroutput", None)
         if output is not None:
             output[BETWEEN] = left
+            output[DOUBTS] = self._doubts
             return
         self._keep(left)
+        self._doubt(self._doubts)
         recorder = self._config.pluginmanager.getplugin("kfunctest-record")
         for between in self._unreported:
             recorder.add_between(between)
@@ -168,20 +182,26 @@ class Splats:
         if self._found.died:
             raise self._found.died
 
-    def _look_between(self, before: str) -> None:
+    def _last_look(self, vm: Vm) -> None:
+        """Before a VM ends: what did its kernel leak?"""
+        if not vm.lost:
+            self._look_between(Watch.leaks)
+
+    def _look_between(self, look: Callable[[Watch], Found]) -> None:
         """Look at what the VM logged since the last test, whichever VM the next one gets."""
         session = self._config.stash[SESSION]
         watch, self._watch = self._watch, None
         if watch is None or watch.vm is not session.running:
             return
-        found = watch.look(f"begin {before}" if before else "the run ends")
+        found = look(watch)
         if found.died:
             session.newly_lost()  # no test lost it
             if not isinstance(found.died, VmLost):
                 found = replace(found, splats=found.splats or (_died(found.died),))
         else:
             self._watch = watch
-        self._tell(found, self._after[0], before, self._after[1])
+        self._doubts += [found.doubt] if found.doubt else []
+        self._tell(found, self._after[0], self._next, self._after[1])
 
     def _tell(self, found: Found, after: str, before: str, kernel: str) -> None:
         if found.splats:
@@ -191,6 +211,12 @@ class Splats:
         self._between += phases.between_of(found)
         if self._between and (statuses := self._config.pluginmanager.getplugin(Statuses.NAME)):
             statuses.speaks_against_a_kernel()
+
+    def _doubt(self, lines: Iterable[str]) -> None:
+        """Say in the process that decides on the run's status what could not be looked for."""
+        for line in lines:
+            self._config.pluginmanager.getplugin("kfunctest-ending").add(Stop(line, EXIT_INFRA))
+            self._config.pluginmanager.getplugin(Statuses.NAME).could_not_tell()
 
 
 def where(between: Between) -> str:

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from kfunctest.errors import EXIT_INFRA
 from kfunctest.plugin import SESSION, outcomes
+from kfunctest.plugin.boots import ENOUGH, NOT_TRIED
 from kfunctest.plugin.phases import WORKER_DIED
 from kfunctest.results import Outcome
 
@@ -86,12 +89,44 @@ class Statuses:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None]:
-        """What is known of each, as pytest does for failures; and a line for each below pytest's own summary."""
+        """What is known of each, as pytest does for failures; and a line for each below pytest's own summary.
+
+        Tests that got no VM since others had not are counted, and no more: their reason stands there already.
+        """
+        tried = {outcome: _tried(terminalreporter.stats, str(outcome)) for outcome in LETTERS}
         for outcome in LETTERS:
-            terminalreporter.summary_failures_combined(str(outcome), outcome.upper(), style=self._config.option.tbstyle)
+            with _only(terminalreporter.stats, str(outcome), tried[outcome]):
+                terminalreporter.summary_failures_combined(
+                    str(outcome), outcome.upper(), style=self._config.option.tbstyle
+                )
         yield
         for outcome in LETTERS:
-            for report in terminalreporter.getreports(str(outcome)):
+            for report in tried[outcome]:
                 carried = outcomes.of(report) or {}
                 terminalreporter.write(outcome.upper(), red=True)
                 terminalreporter.line(f" {report.nodeid} - {carried.get('message', '')}")
+            if more := len(terminalreporter.getreports(str(outcome))) - len(tried[outcome]):
+                terminalreporter.write(outcome.upper(), red=True)
+                terminalreporter.line(f" {more} more, not tried: {ENOUGH} boots in a row had failed")
+
+
+def _tried(stats: Mapping[str, list[Any]], category: str) -> list[Any]:
+    """The reports of this category but for those of tests that another one's boot had decided on."""
+    return [report for report in stats.get(category, []) if not _message(report).startswith(NOT_TRIED)]
+
+
+def _message(report: object) -> str:
+    return str((outcomes.of(report) or {}).get("message", ""))
+
+
+@contextmanager
+def _only(stats: dict[str, list[Any]], category: str, reports: list[Any]) -> Iterator[None]:
+    """Let pytest see these reports alone while the block lasts."""
+    if category not in stats:
+        yield
+        return
+    whole, stats[category] = stats[category], reports
+    try:
+        yield
+    finally:
+        stats[category] = whole

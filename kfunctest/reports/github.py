@@ -19,12 +19,17 @@ def errors(run: Run) -> Iterator[str]:
     """Workflow commands, one a line: an error for each result that is no pass."""
     wrong = [row for row in cases.of_run(run) if row.outcome.bad or row.outcome is Outcome.INFRA]
     for row in wrong[:MOST]:
-        where = {"file": row.file, "line": str(row.line) if row.line else "", "title": _title(row)}
-        given = ",".join(f"{name}={_property(value)}" for name, value in where.items() if value)
         text = "\n".join(filter(None, (cases.headline(row), row.reproduce)))
-        yield f"::error {given}::{_data(text)}"
+        yield command("error", text, title=_title(row), file=row.file, line=row.line)
     if len(wrong) > MOST:
-        yield f"::error title=kfunctest::{len(wrong) - MOST} more are in the step's summary"
+        yield command("error", f"{len(wrong) - MOST} more are in the step's summary", title="kfunctest")
+
+
+def command(level: str, text: str, *, title: str, file: str = "", line: int = 0) -> str:
+    """A workflow command that annotates a line of a file, where these are known: ``level`` is error or warning."""
+    where = {"file": file, "line": str(line) if file and line else "", "title": title}
+    given = ",".join(f"{name}={_property(value)}" for name, value in where.items() if value)
+    return f"::{level} {given}::{_data(text)}"
 
 
 def summary(run: Run) -> str:

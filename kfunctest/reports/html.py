@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -37,6 +38,8 @@ class Row:
     seconds: float
     message: str
     parts: tuple[tuple[str, str], ...]
+    #: The file beside the page that holds the whole console, as its name is shown and as it stands in a link.
+    console: tuple[str, str]
     open: bool
 
 
@@ -100,6 +103,7 @@ def _row(number: int, row: Result) -> Row:
         seconds=row.seconds,
         message=one_line(row.message),
         parts=tuple((name, bounded(text)) for name, text in parts if text),
+        console=(printable(row.console), quote(row.console, errors="replace")),
         open=row.outcome in WORST and number < OPEN,
     )
 

@@ -24,6 +24,11 @@ def one_line(text: str, most: int = 300) -> str:
     return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
+def first_line(text: str) -> str:
+    """The first line of the text that says something; empty where none does."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
 def tail(text: str, most: int) -> str:
     """The last ``most`` characters of the text, from the beginning of a line on where there is one."""
     if len(text) <= most:

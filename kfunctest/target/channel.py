@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import execnet
+from execnet import gateway_io
 
 from kfunctest.errors import GuestError
 
@@ -16,6 +17,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 GUEST_PACKAGE = "kfunctest.guest."
+#: Bytes that a message to us may have: BTF and a verifier's logs have some 10 MB.
+LONGEST = 64 << 20
 
 
 class ChannelEnded(Exception):
@@ -24,6 +27,24 @@ class ChannelEnded(Exception):
 
 class ChannelSilent(Exception):
     """No answer within the deadline."""
+
+
+class Pipes(gateway_io.Popen2IOMaster):
+    """The pipes to whatever started an agent, of which execnet reads and writes its messages."""
+
+    def read(self, numbytes: int) -> bytes:
+        """Bytes of a message. Raises EOFError for one that no agent sends.
+
+        Rubbish that reads as a length would be waited for, and look like a kernel that does not answer.
+        """
+        if not 0 <= numbytes <= LONGEST:
+            raise EOFError(f"a message of {numbytes} bytes is announced")
+        content: bytes = super().read(numbytes)
+        return content
+
+    def kill(self) -> None:
+        """Ask it to end: killed, as execnet would after a second, it could not sweep up, or take its VM with it."""
+        self.popen.terminate()
 
 
 class Requests:

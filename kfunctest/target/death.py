@@ -27,6 +27,8 @@ _MISCONFIGURED = re.compile(
 )
 _AGENT_ENDED = re.compile(rf"{AGENT_ENDED} (\d+)")
 _OOM_KILL = re.compile(rf"(?:Memory cgroup out|Out) of memory: Killed process \d+ \({AGENT}\).*")
+#: QEMU's error_report() leads with the program's name; what follows is an error unless it says otherwise.
+_QEMU = re.compile(r"^qemu-system-\w+: (?!warning: |info: |terminating on signal )(.+?)\s*$", re.MULTILINE)
 #: What printk puts before a line: the time, and with CONFIG_PRINTK_CALLER who said it.
 _STAMP = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? ?", re.MULTILINE)
 
@@ -54,6 +56,12 @@ def oops(text: str) -> str | None:
     at = _AT.search(text, died.start())
     line = _cause(text[: died.start()]) or died[0].strip()
     return f"{line} at {at[1]}" if at else line
+
+
+def qemu(text: str) -> str | None:
+    """The last error of QEMU's own in a console's text; None when it gave none."""
+    said = _QEMU.findall(text)
+    return f"QEMU: {said[-1]}" if said else None
 
 
 def panic(text: str) -> str | None:

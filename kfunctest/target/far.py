@@ -17,14 +17,13 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 import execnet
-from execnet import gateway_io
 
 from kfunctest.errors import InfraError, KfunctestError, SpecError
 from kfunctest.guest import cgroup, survey
 from kfunctest.kernels.model import Kernel
 from kfunctest.target.accelerator import EMULATED, Accelerator
 from kfunctest.target.bundle import GUEST
-from kfunctest.target.channel import ChannelEnded, ChannelSilent, Requests
+from kfunctest.target.channel import ChannelEnded, ChannelSilent, Pipes, Requests
 from kfunctest.target.console import Console
 from kfunctest.target.vm import Vm
 
@@ -150,7 +149,7 @@ def _gateway(place: Place, prefix: str, console: Console, say: Callable[[Kfuncte
     # What ssh, sudo and the interpreter have to say is evidence, and not for the terminal.
     argv = ["/bin/sh", "-c", 'log=$1; shift; exec "$@" 2>>"$log"', "sh", str(console.path), *place.argv, start]
     group = execnet.Group()
-    io = _Io(argv, group.execmodel)
+    io = Pipes(argv, group.execmodel)
     late = threading.Event()
 
     def give_up() -> None:
@@ -176,15 +175,7 @@ def _gateway(place: Place, prefix: str, console: Console, say: Callable[[Kfuncte
             say(InfraError(f"on {place.name} something was left behind", evidence=console.tail()))
 
 
-class _Io(gateway_io.Popen2IOMaster):
-    """The pipes to the sweeper, or to the ssh that leads to one."""
-
-    def kill(self) -> None:
-        """Ask it to end: killed, it could not sweep."""
-        self.popen.terminate()
-
-
-def _connected(group: execnet.Group, io: _Io, sent: bytes) -> execnet.Gateway | None:
+def _connected(group: execnet.Group, io: Pipes, sent: bytes) -> execnet.Gateway | None:
     """Send the program, then do what Group.makegateway does; None when the far side ended instead."""
     spec = execnet.XSpec(f"popen//id=agent//execmodel={group.remote_execmodel.backend}")
     try:
@@ -211,7 +202,8 @@ def _no_start(place: Place, status: int, console: Console) -> InfraError:
     elif status == NO_ROOT:
         problem = f"on {place.name} we are not root, and sudo asks for a password"
         remedy = "log in as root, or allow sudo without a password"
-    return InfraError(problem, remedy=remedy, evidence=said)
+    above = "\n".join(line for line in said.splitlines() if line.strip() not in problem)
+    return InfraError(problem, remedy=remedy, evidence=above)
 
 
 def program(prefix: str) -> bytes:

@@ -20,7 +20,7 @@ import execnet
 from execnet import gateway_bootstrap, gateway_io
 
 from kfunctest.errors import InfraError
-from kfunctest.target.channel import ChannelEnded
+from kfunctest.target.channel import ChannelEnded, Pipes
 from kfunctest.wait import wait_until
 
 _PROGRAM = Path(__file__).with_name("launch.py")
@@ -101,19 +101,11 @@ def gateway(folder: Path) -> Iterator[execnet.Gateway]:
         group.terminate(timeout=END_SECONDS)
 
 
-class _Io(gateway_io.Popen2IOMaster):
-    """The pipes to the keeper, which execnet kills after a second when an interpreter ends in a hurry."""
-
-    def kill(self) -> None:
-        """Ask it instead: killed, it could not take its VM with it."""
-        self.popen.terminate()
-
-
 def _connected(group: execnet.Group, folder: Path) -> execnet.Gateway:
     """What Group.makegateway does, which loses sight of the process when its first byte is not what it should be."""
     launch = shlex.join([sys.executable, "-I", str(_PROGRAM), str(folder)])
     spec = execnet.XSpec(f"popen//python={launch}//id=agent//execmodel={group.remote_execmodel.backend}")
-    io = _Io(gateway_io.popen_args(spec), group.execmodel)
+    io = Pipes(gateway_io.popen_args(spec), group.execmodel)
     try:
         made = gateway_bootstrap.bootstrap(io, spec)
     except BaseException as error:

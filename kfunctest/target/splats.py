@@ -31,6 +31,8 @@ from kfunctest.target.patterns import (
 LONGEST = 250
 #: How far below the line of dashes that opens a warning its first line may be: a message of its own stands between.
 _PREAMBLE = 4
+#: Lines from a complaint's first one to the last one that another CPU may still print when a test has ended.
+_SPILLS = 60
 _END_TRACE = re.compile(r"^---\[ end trace [0-9a-f ]*\]---")
 
 
@@ -66,14 +68,22 @@ class _Open:
         return Splat(kind, self.first, text)
 
 
-def find(log: Iterable[Record]) -> tuple[Splat, ...]:
-    """Every complaint in ``log``, in order."""
-    return tuple(_find(record for record in log if record.kernel))
+def find(log: Iterable[Record], *, amid: bool = False) -> tuple[Splat, ...]:
+    """Every complaint in ``log``, in order. ``amid``: the log before it ended amid one, whose stacks may follow."""
+    return tuple(_find((record for record in log if record.kernel), _Stacks(explained=amid)))
 
 
-def _find(log: Iterable[Record]) -> Iterator[Splat]:
+def ends_amid(log: Iterable[Record], *, amid: bool = False) -> bool:
+    """Whether a complaint has begun so late in ``log`` that what is logged next may go on with it.
+
+    ``amid`` is what was so before: as long as the kernel says nothing, it stays.
+    """
+    said = [record for record in log if record.kernel]
+    return bool(find(said[-_SPILLS:], amid=amid)) if said else amid
+
+
+def _find(log: Iterable[Record], stacks: _Stacks) -> Iterator[Splat]:
     now: _Open | None = None
-    stacks = _Stacks()
     for record in log:
         pattern = matching(record.text) or _unknown(record.text, now) or stacks.unexplained(record.text)
         if CUT_HERE.match(record.text) or (RULE.match(record.text) and not (now and now.pattern)):
@@ -109,8 +119,8 @@ def _unknown(text: str, now: _Open | None) -> Pattern | None:
 class _Stacks:
     """Stacks, told by whether a line before them says why they are there. A complaint says so of all that follow."""
 
-    def __init__(self) -> None:
-        self._explained = False
+    def __init__(self, *, explained: bool) -> None:
+        self._explained = explained
         self._next_explained = False
 
     def unexplained(self, text: str) -> Pattern | None:

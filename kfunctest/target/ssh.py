@@ -39,7 +39,7 @@ def _explain(status: int, said: str) -> tuple[str, str] | None:
     if status != FAILED:
         return None
     line = said.splitlines()[-1] if said else "it says nothing"
-    remedy = "try the same with ssh"
+    remedy = "log in there with ssh by hand first"
     if re.search(r"Permission denied|Host key verification failed", said):
         remedy = "ssh must get in without asking: put a key there, and log in once by hand"
-    return f"ssh failed: {line.strip()}", remedy
+    return (line.strip() if line.startswith("ssh: ") else f"ssh failed: {line.strip()}"), remedy

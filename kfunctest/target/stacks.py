@@ -25,6 +25,8 @@ from kfunctest.wait import wait_until
 CONSOLE = "console"
 #: The keys, and what the kernel says first for each (drivers/tty/sysrq.c).
 KEYS = {"w": "sysrq: Show Blocked State", "l": "sysrq: Show backtrace of all active CPUs"}
+#: What a kernel panics of that we sent an NMI (arch/x86/kernel/nmi.c, unknown_nmi_error()).
+NMI_PANIC = "Kernel panic - not syncing: NMI: Not continuing"
 #: Seconds (with KVM) for the kernel to begin an answer, for it to end one, and without output after which it has.
 BEGIN, END, QUIET = 2.0, 4.0, 0.3
 #: Seconds (with KVM) for QEMU itself.

@@ -159,8 +159,9 @@ def _not_booted(console: Console, monitor: Monitor, why: str, to_see: str) -> Vm
         return VmDied(f"the kernel died while it booted: {dead}", console.tail())
     if monitor.reason == "guest-reset" and not dead:
         return VmDied("the kernel reset the machine while it booted, and said nothing", console.tail())
+    cause = dead or death.qemu(text)
     return InfraError(
-        f"the VM {why}{f': {dead}' if dead else ''}{', since QEMU was stopped' if monitor.stopped else ''}",
+        f"the VM {why}{f': {cause}' if cause else ''}{', since QEMU was stopped' if monitor.stopped else ''}",
         remedy=f"to see it: {to_see}",
         evidence=f"the console's last lines ({console.path}):\n{console.tail()}",
     )

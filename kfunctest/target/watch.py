@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import filterfalse
 
-from kfunctest.errors import GuestError, InfraError, VmDied
+from kfunctest.errors import GuestError, InfraError, VmDied, VmHung, VmLost
+from kfunctest.guest import kmemleak
 from kfunctest.guest.kmsg import CLEAR_WARN_ONCE, REMEDY
+from kfunctest.kernels.model import Kernel
 from kfunctest.results import Splat
-from kfunctest.target import splats, taint
+from kfunctest.target import splats, stacks, taint
 from kfunctest.target.decode import decoded
 from kfunctest.target.kernel_log import Log, Slice, clean, from_console, shown
 from kfunctest.target.vm import Vm
@@ -17,17 +21,23 @@ from kfunctest.wait import wait_until
 
 #: Seconds (with KVM) that a line may take from the kernel's log to the console's file.
 CATCH_UP_SECONDS = 5.0
+#: Seconds (with KVM) for kmemleak to go through the kernel's memory twice, with KASAN and lockdep watching it.
+SCAN_SECONDS = 60.0
 #: How each mark of ours begins.
 MARK = "kfunctest: "
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one look found: complaints, the log as dmesg shows it, and why the VM was lost while we looked, or None."""
+    """What one look found: complaints, the log as dmesg shows it, and why the VM was lost while we looked, or None.
+
+    ``doubt`` is why something that should have been looked for was not, one line, or empty.
+    """
 
     splats: tuple[Splat, ...] = ()
     log: str = ""
     died: VmDied | None = None
+    doubt: str = ""
 
 
 class Watch:
@@ -44,10 +54,16 @@ class Watch:
         self._last = ""
         self._at = 0
         self._over = False
+        #: Whether the last look ended amid a complaint: its stacks are not the next test's.
+        self._amid = False
+        self._leaks = ours and reports_leaks(vm.kernel)
         try:
             self._log = Log(vm, whole=ours)
             if not ours:
                 self._taint = self._log.look(f"{MARK}begins to watch", rearm=True).taint or 0
+            if self._leaks:
+                with suppress(GuestError):  # where it does not run, a scan will say so
+                    vm.call(kmemleak.hold)
         except GuestError as error:
             raise InfraError(
                 f"the kernel's log cannot be followed ({error.kind}: {error.message})", remedy=REMEDY
@@ -73,6 +89,26 @@ class Watch:
                 return Found((Splat("lost", line, line),))
         self._over = True
         return replace(self._from_console(None), died=died)
+
+    def leaks(self) -> Found:
+        """What the kernel has leaked since its boot, where it is one that can tell: the last look at a VM.
+
+        Takes the time of two scans of all its memory. Nothing is to be looked at afterwards.
+        """
+        if not self._leaks or self._over:
+            return Found()
+        try:
+            objects = self.vm.call_within(SCAN_SECONDS, kmemleak.scan)
+        except VmDied as error:
+            doubt = self._unsearched(error.what) if isinstance(error, VmLost) else ""
+            return replace(self.look("kmemleak"), died=error, doubt=doubt)
+        except GuestError as error:
+            return Found(doubt=self._unsearched(f"{error.kind}: {error.message}"))
+        found = self.look("kmemleak has looked")
+        return replace(found, splats=tuple(_with_objects(splat, objects) for splat in found.splats))
+
+    def _unsearched(self, why: str) -> str:
+        return f"{self.vm.kernel.id} has CONFIG_DEBUG_KMEMLEAK, and leaks were not looked for ({why})"
 
     def _live(self, mark: str) -> Found:
         at = self.vm.console.size()
@@ -103,7 +139,9 @@ class Watch:
         return self._judged(replace(seen or Slice(()), records=tuple(records), lost=dropped))
 
     def _judged(self, seen: Slice) -> Found:
-        found = [*splats.find(seen.records), *_lost(seen)]
+        complaints = splats.find(seen.records, amid=self._amid)
+        self._amid = splats.ends_amid(seen.records, amid=self._amid)
+        found = [*filterfalse(self._is_our_panic, complaints), *_lost(seen)]
         if seen.taint is not None:
             found += _tainted(self._taint, seen.taint, found)
             self._taint = seen.taint
@@ -112,6 +150,22 @@ class Watch:
         placed = (replace(splat, text=decoded(splat.text, self.vm.kernel.vmlinux)) for splat in found)
         text = shown(record for record in seen.records if not record.text.startswith(MARK))
         return Found(tuple(placed), f"{text}\n" if text else "")
+
+    def _is_our_panic(self, splat: Splat) -> bool:
+        """Whether the kernel says by it that it obeyed us: one that hung was sent an NMI, to panic with its stacks."""
+        return isinstance(self.vm.lost, VmHung) and splat.line.startswith(stacks.NMI_PANIC)
+
+
+def reports_leaks(kernel: Kernel) -> bool:
+    """Whether kmemleak runs on this kernel, as far as its configuration is known."""
+    if kernel.config is None or kernel.option("CONFIG_DEBUG_KMEMLEAK") != "y":
+        return False
+    return kernel.option("CONFIG_DEBUG_KMEMLEAK_DEFAULT_OFF") != "y"
+
+
+def _with_objects(splat: Splat, objects: str) -> Splat:
+    """The line in the log only counts: what was leaked, and who allocated it, is in a file of its own."""
+    return replace(splat, text=f"{splat.text}\n{objects}".rstrip()) if splat.kind == "kmemleak" else splat
 
 
 def _lost(seen: Slice) -> list[Splat]:

@@ -71,23 +71,12 @@ DIFFERENCES: Final[tuple[Difference, ...]] = (
     ),
 )
 
-#: Types of program for which the slim kernels lack the option; and what a program cannot leave for later there, since
-#: their BTF is made by this machine's pahole, or since 6.12 has it by another name.
-_TYPES_NOT_BUILT: Final = frozenset(
-    {
-        *(f"test_program_types::test_program_type_may_call[{name}]" for name in ("netfilter", "lirc_mode2")),
-        "test_verifier::test_the_verifier_accepts_what_is_left_for_later[flush_from_work_queue]",
-        "test_verifier::test_the_verifier_accepts_what_is_left_for_later[flush_from_task_work]",
-    }
-)
-
 #: What is not applicable by a contract, each with the reason that the run gives.
 NOT_APPLICABLE: Final[Mapping[str, frozenset[str]]] = {
-    "v7.0": _TYPES_NOT_BUILT | frozenset({"test_root::test_root_usage_is_what_the_system_counts"}),
+    "v7.0": frozenset({"test_root::test_root_usage_is_what_the_system_counts"}),
     # No memory_events, the root has another usage, no range is checked; and 6.12 has neither a tracepoint of flushes
     # nor bpf_local_irq_save().
-    "v2 on 6.12": _TYPES_NOT_BUILT
-    | frozenset(
+    "v2 on 6.12": frozenset(
         {
             "test_hierarchy::test_events_of_a_leaf_are_those_of_everybody_above_it",
             "test_items::test_memory_events_of_any_number_are_minus_one_or_an_event",

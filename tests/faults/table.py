@@ -46,7 +46,7 @@ class Fault:
     splats: tuple[str, ...] = ()
     #: Further options of the run.
     options: tuple[str, ...] = ()
-    #: A regular expression for the console or the details of the result: what a reader needs to find the cause.
+    #: A regular expression for the details of the result, and unless it hung the console: what leads to the cause.
     shows: str = ""
 
 
@@ -135,6 +135,7 @@ FAULTS = (
         Outcome.HUNG,
         "no answer within",
         HUNG,
+        shows="Show Blocked State",
     ),
     Fault(
         "out_of_memory",

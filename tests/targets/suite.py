@@ -39,6 +39,13 @@ def judge(folder: Path, *words: str) -> Judged:
     return Judged(recorded(folder, text), done.status, text)
 
 
+def marked(expression: str) -> frozenset[str]:
+    """The ids of those tests of the suite that its markers, not its results, tell to be so."""
+    argv = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "--kernel", KERNEL]
+    done = proc.run([*argv, "-m", f"kfunc and ({expression})", "selftests"], seconds=SECONDS, cwd=CHECKOUT)
+    return frozenset(line for line in done.stdout.splitlines() if line.startswith("selftests/") and "::" in line)
+
+
 def recorded(folder: Path, text: str) -> Run:
     """What the only run whose results are in ``folder`` recorded; ``text`` is shown where there is none."""
     files = [path for path in folder.glob(f"*/{results.NAME}") if not path.parent.is_symlink()]
