@@ -176,6 +176,10 @@ def test_a_whole_run_is_kept_as_record_report_and_plots(tmp_path: Path, monkeypa
     options = bench._parser().parse_args(["kfunc", "--from", str(tmp_path / "kfunc.json")])
     assert command.run(options, again.append) == 0
     assert again == said[-len(again) - 1 : -1], "a record says the same again"
+    options.results = tmp_path / "again"
+    assert command.run(options, again.append) == 0
+    drawn = [(tmp_path / folder / "growth.svg").read_text() for folder in ("", "again")]
+    assert drawn[0] == drawn[1], "the same figures are drawn letter for letter the same"
 
 
 def cells(lines: list[str], first: str) -> list[str]:

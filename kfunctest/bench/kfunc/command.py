@@ -53,7 +53,13 @@ def add(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> argpars
         help=f"some of {','.join(experiment.FIGURES)} (default: all)",
     )
     parser.add_argument("--results", type=Path, metavar="DIR", help="where to (default: results/bench/TIME)")
-    parser.add_argument("--from", dest="record", type=Path, metavar="JSON", help="report an earlier run; none is made")
+    parser.add_argument(
+        "--from",
+        dest="record",
+        type=Path,
+        metavar="JSON",
+        help="report an earlier run, with --results draw it too; none is made",
+    )
     parser.add_argument(
         "--gate", type=Path, metavar="JSON", help="status 1 where the ratio is worse than in this record"
     )
@@ -67,13 +73,12 @@ def run(options: argparse.Namespace, say: Say) -> int:
     base = Path(os.environ.get("KFUNCTEST_CWD", "."))
     # A baseline that cannot be read is said before anything is measured.
     baseline = figures.load(base / options.gate) if options.gate else None
+    folder = (base / options.results).resolve() if options.results else None
     if options.record:
-        found, folder = figures.load(base / options.record), None
+        found = figures.load(base / options.record)
     else:
-        folder = (
-            (base / options.results) if options.results else CHECKOUT / "results/bench" / time.strftime("%Y%m%d-%H%M%S")
-        )
-        found = measured(options, folder.resolve(), base, say)
+        folder = folder or CHECKOUT / "results" / "bench" / time.strftime("%Y%m%d-%H%M%S")
+        found = measured(options, folder, base, say)
     return finish(found, folder, baseline, options.allowed, say)
 
 
