@@ -66,6 +66,15 @@ def test_the_gate_allows_what_it_is_told_to_allow() -> None:
     assert not gate.judge(before, now, allowed=1.6).slower
 
 
+def test_by_instructions_a_percent_is_seen_where_nothing_is_decoded() -> None:
+    kinds: dict[str, Any] = {"clock": "instructions", "noise": 0.0004}
+    before = noisy(0.1, 1, **kinds)
+    assert not gate.judge(before, noisy(0.1, 2, **kinds)).slower
+    verdict = gate.judge(before, noisy(0.1012, 3, **kinds))
+    assert verdict.slower
+    assert [line.partition(":")[0] for line in verdict.lines] == ["not slower", "SLOWER"]
+
+
 def test_a_faster_kernel_and_a_slower_machine_pass() -> None:
     before = noisy(0.1, 1)
     assert not gate.judge(before, noisy(0.05, 2)).slower

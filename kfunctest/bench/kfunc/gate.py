@@ -15,8 +15,9 @@ from kfunctest.errors import SpecError
 
 #: What is looked at: the kfuncs against the control that decodes, and against the one that does not.
 PAIRS = ((KFUNCS, CONTROL), (KFUNCS, RAW))
-#: By how much a ratio may grow, by the clock: boots of one and the same kernel differ so (docs/bench.md).
-ALLOWED = {"time": 1.10, "instructions": 1.03}
+#: By how much a ratio to each control may grow, by the clock. Boots of one kernel differed, over 110 pairs of them, by
+#: 0.1 % in instructions where the control does not decode; where it does by 3 %, which its own process brought in.
+ALLOWED = {"time": {CONTROL: 1.10, RAW: 1.10}, "instructions": {CONTROL: 1.05, RAW: 1.005}}
 #: The chance of a false alarm, over all pairs together.
 CHANCE = 0.01
 #: Rounds without which nothing is decided: of five against five, the most extreme order has a chance of 1 in 252.
@@ -41,9 +42,9 @@ def judge(before: Figures, now: Figures, allowed: float | None = None) -> Verdic
     Raises SpecError where the two cannot be compared.
     """
     _must_be_comparable(before, now)
-    allowed = allowed or ALLOWED[clock_of(now).name]
     slower, lines = False, []
     for over, under in PAIRS:
+        limit = allowed or ALLOWED[clock_of(now).name][under]
         old, new = _ratios(before, over, under), _ratios(now, over, under)
         for whose, series in (("the baseline", old), ("this run", new)):
             if len(series) < ROUNDS:
@@ -51,12 +52,12 @@ def judge(before: Figures, now: Figures, allowed: float | None = None) -> Verdic
                     f"{whose} has {len(series)} rounds of {over} and {under}, and a gate needs {ROUNDS}",
                     remedy="measure with --rounds 7",
                 )
-        found = change(old, new, allowed)
-        worse = found.times > allowed and found.chance < CHANCE / len(PAIRS)
+        found = change(old, new, limit)
+        worse = found.times > limit and found.chance < CHANCE / len(PAIRS)
         slower = slower or worse
         lines.append(
-            f"{'SLOWER' if worse else 'not slower'}: {over} against {under}: {found.times:.3f} times the baseline's "
-            f"ratio (up to {allowed:.2f} is allowed; the chance of as much by noise is {found.chance:.2g})"
+            f"{'SLOWER' if worse else 'not slower'}: {over} against {under}: {found.times:.4f} times the baseline's "
+            f"ratio (up to {limit:.3f} is allowed; the chance of as much by noise is {found.chance:.2g})"
         )
     return Verdict(slower, tuple(lines))
 
