@@ -13,6 +13,8 @@ from kfunctest.guest.libbpf import Object
 
 #: Descriptors that a reader of a thousand files needs.
 FILES = 4096
+#: asm-generic/mman-common.h; Python has no name for it.
+_MADV_COLD = 20
 #: Nanoseconds that passed, and of them in user and in kernel mode.
 Times = tuple[int, int, int]
 
@@ -169,19 +171,37 @@ def uproot(path: str, count: int, seconds: float) -> None:
 
 
 def settle(path: str, count: int, seconds: float) -> bool:
-    """Wait until memory.stat of every cgroup of the tree shows its pages: the kernel flushes all of them now and then.
+    """Wait until memory.stat of every cgroup of the tree shows its pages, and on its LRU lists too.
 
-    Few updates flush nothing, whoever reads. Returns whether it came to that within ``seconds``.
+    Few updates flush nothing, whoever reads; the kernel flushes all of them now and then. Returns whether it came to
+    that within ``seconds``.
     """
     deadline = time.monotonic() + seconds
     wanted = [pages(number) * mmap.PAGESIZE for number in range(count)]
     wanted[0] = sum(wanted[1:]) or wanted[0]
+    _drain()
     for place, size in zip(_places(path, count), wanted, strict=True):
-        while int(read_keys(place, "memory.stat")["shmem"]) != size:
+        while not _shows(read_keys(place, "memory.stat"), size):
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.05)
     return True
+
+
+def _shows(stat: dict[str, int], size: int) -> bool:
+    return stat["shmem"] == stat["active_anon"] + stat["inactive_anon"] + stat["unevictable"] == size
+
+
+def _drain() -> None:
+    """Move what each CPU has gathered to the LRU lists: madvise_cold(), mm/madvise.c, does that on its own CPU."""
+    cpus = os.sched_getaffinity(0)
+    try:
+        with mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as area:
+            for cpu in cpus:
+                os.sched_setaffinity(0, {cpu})
+                area.madvise(_MADV_COLD)
+    finally:
+        os.sched_setaffinity(0, cpus)
 
 
 def _decoded(text: bytes) -> dict[str, int]:

@@ -22,6 +22,8 @@ SIZES = (1, 10, 100, 1000)
 ROOT_FIGURE, PYTHON, TREES, PARTS = FIGURES = ("root", "python", "trees", "parts")
 #: Samples of which one must agree, of a machine on which nothing else is going on.
 SAMPLES = 10
+#: Times that a tree in which nothing happens is read before it is said to be read wrongly.
+TRIES = 3
 #: Seconds with KVM until a flush of the kernel's own, every 2 s unless the CPU idles, has reached every memcg.
 SETTLE_SECONDS = 30.0
 
@@ -147,12 +149,19 @@ class Experiment:
             runs = self.figures.trees.setdefault(size, {})
             self._rounds(f"a tree of {size}", runs, {names.FILES: files, names.ITERATOR: iterator})
             # What the timed runs themselves read: nothing has happened in the tree since.
-            self._compare_tree(size, ids, last)
+            for _ in range(TRIES):
+                wrong, compared = self._compared_tree(size, ids, last)
+                if not wrong:
+                    break
+                # A flush of the kernel's own may have come in between: then it does not come again.
+                files(1, self._plan.seconds)
+                iterator(1, self._plan.seconds)
+            self._judge(f"a tree of {size}", wrong, compared)
         finally:
             if not self._target.lost:
                 self._target.call_within(SETTLE_SECONDS, bench.uproot, path, size, self._target.stretched(2.0))
 
-    def _compare_tree(self, size: int, ids: list[int], last: Mapping[str, Found]) -> None:
+    def _compared_tree(self, size: int, ids: list[int], last: Mapping[str, Found]) -> tuple[list[str], int]:
         by_file = [row for _, row in last[names.FILES].rows]
         by_id = dict(last[names.ITERATOR].rows)
         wrong = [] if len(by_id) == size else [f"the iterator visited {len(by_id)} of {size} memcgs"]
@@ -160,7 +169,7 @@ class Experiment:
             if which in by_id:
                 wrong += [f"memcg {number}: {line}" for line in values.differences(file, by_id[which])]
         compared = sum(values.compared(file, by_id.get(which, {})) for which, file in zip(ids, by_file, strict=True))
-        self._judge(f"a tree of {size}", wrong, compared)
+        return wrong, compared
 
     def _rounds(self, what: str, runs: Runs, sides: Mapping[str, Side]) -> None:
         """Run all sides one after the other, round by round, every other round in the opposite order."""
