@@ -177,8 +177,9 @@ int flush_from_timer_of_tc(struct __sk_buff *skb)
 
 /* 2. Any kfunc while a program holds its spin lock */
 
-#define locked_program(name, call)						\
+#define locked_program(name, call, ...)						\
 	SEC("?tc")								\
+	__VA_ARGS__								\
 	__failure __msg("function calls are not allowed while holding a lock")	\
 	int name(struct __sk_buff *skb)						\
 	{									\
@@ -205,4 +206,6 @@ locked_program(get_under_spin_lock, if (bpf_get_mem_cgroup(&memcg->css)) key++)
 locked_program(put_under_spin_lock, bpf_put_mem_cgroup(memcg))
 locked_program(page_state_under_spin_lock, bpf_mem_cgroup_page_state(memcg, 0))
 locked_program(vm_events_under_spin_lock, bpf_mem_cgroup_vm_events(memcg, 0))
+locked_program(memory_events_under_spin_lock, bpf_mem_cgroup_memory_events(memcg, 0),
+	       __needs_kfunc(bpf_mem_cgroup_memory_events))
 locked_program(flush_under_spin_lock_of_tc, bpf_mem_cgroup_flush_stats(memcg))

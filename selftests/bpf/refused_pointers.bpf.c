@@ -164,8 +164,9 @@ int put_of_got_without_null_check(void *ctx)
 }
 
 /* Each of the others as usage in refused.bpf.c. */
-#define unchecked(name, call)							\
+#define unchecked(name, call, ...)						\
 	SEC("?syscall")								\
+	__VA_ARGS__								\
 	__null_refused								\
 	int name##_without_null_check(void *ctx)				\
 	{									\
@@ -179,6 +180,7 @@ int put_of_got_without_null_check(void *ctx)
 
 unchecked(page_state, bpf_mem_cgroup_page_state(memcg, 0))
 unchecked(vm_events, bpf_mem_cgroup_vm_events(memcg, 0))
+unchecked(memory_events, bpf_mem_cgroup_memory_events(memcg, 0), __needs_kfunc(bpf_mem_cgroup_memory_events))
 unchecked(flush_stats, bpf_mem_cgroup_flush_stats(memcg))
 
 /* 3. KF_RELEASE: what is put was got, and is gone */
@@ -375,6 +377,17 @@ int vm_events_of_followed_pointer(void *ctx)
 	struct task_struct *task = (void *)bpf_get_current_task_btf();
 
 	seen = bpf_mem_cgroup_vm_events(task->active_memcg, 0);
+	return 0;
+}
+
+SEC("?tp_btf/task_newtask")
+__failure __msg("R1 must be referenced or trusted")
+__needs_kfunc(bpf_mem_cgroup_memory_events)
+int memory_events_of_followed_pointer(void *ctx)
+{
+	struct task_struct *task = (void *)bpf_get_current_task_btf();
+
+	seen = bpf_mem_cgroup_memory_events(task->active_memcg, 0);
 	return 0;
 }
 
