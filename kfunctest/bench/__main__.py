@@ -15,6 +15,7 @@ from kfunctest.bench.bisect import Range, bisections
 from kfunctest.bench.build import builds
 from kfunctest.bench.flakes import CHECKOUT, flakes
 from kfunctest.bench.harness import harness
+from kfunctest.bench.kfunc import command as kfunc
 from kfunctest.bench.memory import watching
 from kfunctest.errors import KfunctestError
 from kfunctest.kernels import source, spec
@@ -70,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     room.add_argument("--kernel", default=spec.DEFAULT, metavar="SPEC", help="as in pytest --kernel")
     room.add_argument("-m", dest="select", default="kfunc", metavar="EXPR", help="as in pytest -m (default: kfunc)")
     room.set_defaults(run=_memory)
-    for figure in (quick, build, often, who, room):
+    reading = kfunc.add(figures)
+    reading.set_defaults(run=_kfunc)
+    for figure in (quick, build, often, who, room, reading):
         figure.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto", help="the accelerator")
     return parser
 
@@ -117,6 +120,10 @@ def _bisect(options: argparse.Namespace) -> int:
     for line in found.report():
         _say(f"under {accel.name}: {line}")
     return 0 if found.same else EXIT_UNEXPECTED
+
+
+def _kfunc(options: argparse.Namespace) -> int:
+    return kfunc.run(options, _say)
 
 
 def _memory(options: argparse.Namespace) -> int:
