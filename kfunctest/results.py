@@ -82,7 +82,7 @@ class Result:
     verifier: str = ""
     #: Which worker of pytest-xdist ran it; empty without.
     worker: str = ""
-    #: Names and values that the test recorded (pytest's ``record_property``): a row of a table in the HTML report.
+    #: Names and values that the test recorded (pytest's ``user_properties``): a row of a table in the HTML report.
     properties: tuple[tuple[str, str], ...] = ()
     #: The file with the whole console of the VM that it ran in, in the run's folder; empty where it asked for none.
     console: str = ""
