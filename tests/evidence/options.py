@@ -15,6 +15,13 @@ _KINDS: Final = (
 
 #: Where the kernel's memory cannot be written: CONFIG_DEVMEM, CONFIG_STRICT_DEVMEM.
 _SETTABLE: Final = frozenset(
+    {
+        "test_aggregation::test_any_count_of_every_cpu_reaches_every_memcg_above",
+        "test_any_css::test_get_by_a_css_of_any_controller_is_the_memcg_of_its_cgroup",
+        "test_threshold::test_more_than_64_updates_for_each_online_cpu_need_a_flush[all online]",
+        "test_threshold::test_more_than_64_updates_for_each_online_cpu_need_a_flush[one offline]",
+    }
+) | frozenset(
     f"test_raw_counters::{name}"
     for name in (
         "test_any_count_is_told_in_the_unit_of_its_item",
