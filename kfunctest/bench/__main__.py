@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from kfunctest.bench.bisect import Range, bisections
 from kfunctest.bench.build import builds
-from kfunctest.bench.flakes import CHECKOUT, flakes
+from kfunctest.bench.flakes import CHECKOUT, Manner, flakes
 from kfunctest.bench.harness import harness
 from kfunctest.bench.kfunc import command as kfunc
 from kfunctest.bench.memory import watching
@@ -59,6 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     often.add_argument("--kernel", default=spec.DEFAULT, metavar="SPEC", help="as in pytest --kernel")
     often.add_argument("-m", dest="select", default="kfunc", metavar="EXPR", help="as in pytest -m (default: kfunc)")
     often.add_argument("--results", type=Path, metavar="DIR", help="a folder a run (default: results/flakes/TIME)")
+    often.add_argument(
+        "-n", dest="workers", type=_count, default=0, metavar="N", help="pytest -n, every other run"
+    )
+    often.add_argument("--busy", type=_count, default=0, metavar="N", help="that many busy processes beside the runs")
     often.set_defaults(run=_flakes)
     who = figures.add_parser("bisect", help="scripts/bisect against a git bisect run around make and the suite")
     who.add_argument("--tree", type=Path, required=True, metavar="DIR", help="a kernel's git tree; it is only read")
@@ -104,7 +108,8 @@ def _flakes(options: argparse.Namespace) -> int:
     place = CHECKOUT / "results" / "flakes" / time.strftime("%Y%m%d-%H%M%S")
     folder = _base() / options.results if options.results else place
     _say(f"pytest -m '{options.select}', kernel {kernel.release}, accelerator {accel.name} ({accel.why}), in {folder}")
-    found = flakes(kernel, accel, options.runs, options.select, folder.resolve(), _say)
+    manner = Manner(options.select, options.workers, options.busy)
+    found = flakes(kernel, accel, options.runs, manner, folder.resolve(), _say)
     for line in found.report():
         _say(f"under {accel.name}: {line}")
     if found.unexpected():
@@ -139,6 +144,12 @@ def _memory(options: argparse.Namespace) -> int:
 def _runs(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of runs")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
     return int(text)
 
 
