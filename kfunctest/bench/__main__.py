@@ -59,9 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     often.add_argument("--kernel", default=spec.DEFAULT, metavar="SPEC", help="as in pytest --kernel")
     often.add_argument("-m", dest="select", default="kfunc", metavar="EXPR", help="as in pytest -m (default: kfunc)")
     often.add_argument("--results", type=Path, metavar="DIR", help="a folder a run (default: results/flakes/TIME)")
-    often.add_argument(
-        "-n", dest="workers", type=_count, default=0, metavar="N", help="pytest -n, every other run"
-    )
+    often.add_argument("-n", dest="workers", type=_count, default=0, metavar="N", help="pytest -n, every other run")
     often.add_argument("--busy", type=_count, default=0, metavar="N", help="that many busy processes beside the runs")
     often.set_defaults(run=_flakes)
     who = figures.add_parser("bisect", help="scripts/bisect against a git bisect run around make and the suite")
