@@ -21,6 +21,7 @@ FLOORS = {
     "proc": 1,
     "cache": 1,
     "contract": 2,
+    "annotation_values": 1,
     "annotations": 2,
     "measure": 2,
     "statkeys": 2,
