@@ -47,8 +47,8 @@ def contract(request: pytest.FixtureRequest, kernel: Kernel) -> Contract:
 def vm(request: pytest.FixtureRequest, kernel: Kernel, contract: Contract) -> Vm:
     """The kernel, running in a VM with an agent: ``vm.call(guest_function, ...)``, ``vm.cpus``, ``vm.console``.
 
-    Booted once for all tests, and anew after a test that lost it. A test marked ``boot(append=..., without=...)``
-    gets one that is told so.
+    Booted once for all tests, and anew after a test that lost it. A test marked
+    ``boot(append=..., without=..., memory=...)`` gets one that is told so, or has so much.
     """
     marker = request.node.get_closest_marker("boot")
     machine: Vm = request.config.stash[SESSION].vm(kernel, **(marker.kwargs if marker else {}))

@@ -13,6 +13,7 @@ own that name the last generation of verifiers for which it holds: ``__msg_until
 
 from __future__ import annotations
 
+import errno
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Final
 
 from elftools.elf.elffile import ELFFile
 
+from kfunctest import annotation_values as values
 from kfunctest.errors import SpecError
 from kfunctest.guest.btf import Btf
 
@@ -41,20 +43,6 @@ _NOT_HELD = {
     "test_btf_func_path": "__btf_func_path",
 }
 
-#: enum values of include/uapi/linux/bpf.h, as test_loader.c takes them by name.
-_FLAGS = {
-    "BPF_F_STRICT_ALIGNMENT": 1 << 0,
-    "BPF_F_ANY_ALIGNMENT": 1 << 1,
-    "BPF_F_TEST_RND_HI32": 1 << 2,
-    "BPF_F_TEST_STATE_FREQ": 1 << 3,
-    "BPF_F_SLEEPABLE": 1 << 4,
-    "BPF_F_XDP_HAS_FRAGS": 1 << 5,
-    "BPF_F_TEST_REG_INVARIANTS": 1 << 7,
-}
-#: POSIX's character classes, which Python's regular expressions lack.
-_CLASSES = {"[:digit:]": "0-9", "[:xdigit:]": "0-9a-fA-F", "[:alpha:]": "a-zA-Z", "[:alnum:]": "a-zA-Z0-9"} | {
-    "[:space:]": r"\s"
-}
 #: ``comment:``, in newer kernels the value of ``__COUNTER__`` to keep the order, and the name with its value; in ours
 #: also the generation.
 _TAG = re.compile(
@@ -78,6 +66,7 @@ class Expectation:
     """What must hold when the kernel is asked to load one program. Without ``success`` it must refuse it.
 
     ``retval`` is what a test run must return, None for no test run. ``log_level`` is 0 where none was asked for.
+    ``errno`` is what bpf(2) must then give, 0 where nothing is said of it.
     ``kfuncs`` names those that the program cannot do without and that have nothing to do with memcgs.
 
     Of the kernel's own files only: ``auxiliary`` programs are loaded beside others and not judged, ``machines`` names
@@ -86,6 +75,7 @@ class Expectation:
     """
 
     success: bool = True
+    errno: int = 0
     messages: tuple[Message, ...] = field(default=())
     retval: int | None = None
     log_level: int = 0
@@ -107,6 +97,13 @@ class Expectation:
         if self.retval is None or self.retval == _ANYTHING or (self.retval ^ retval) & 0xFFFFFFFF == 0:
             return None
         return f"expected: {self.retval}\nseen: {retval}, when it was run"
+
+    def refused_wrongly(self, number: int) -> str | None:
+        """The errno that the refusal was expected to have and the one it has, or None when they agree."""
+        if self.success or number == self.errno:
+            return None
+        names = (errno.errorcode.get(one, str(one)) for one in (self.errno, number))
+        return "expected: {}\nseen: {}, with the right message".format(*names)
 
     def mismatch(self, loaded: bool, log: str) -> str | None:
         """What was expected and what was seen, or None when they agree. Messages are found one behind the other."""
@@ -232,54 +229,23 @@ def _expectation(function: str, start: Expectation, tags: list[_Tag]) -> Expecta
                 found = replace(found, success=tag.name == "test_expect_success")
             case "test_expect_msg" | "test_expect_not_msg":
                 negative = tag.name == "test_expect_not_msg"
-                message = Message(tag.value, _pattern(function, tag.value), negative)
+                message = Message(tag.value, values.pattern(function, tag.value), negative)
                 found = replace(found, messages=(*found.messages, message))
             case "test_retval":
-                found = replace(found, retval=_number(function, tag.value))
+                found = replace(found, retval=values.number(function, tag.value))
             case "test_log_level":
-                found = replace(found, log_level=_number(function, tag.value))
+                found = replace(found, log_level=values.number(function, tag.value))
             case "test_prog_flags":
-                found = replace(found, flags=_with_flag(function, found.flags, tag.value))
+                found = replace(found, flags=values.with_flag(function, found.flags, tag.value))
             case "test_description":
                 found = replace(found, description=tag.value)
+            case "kfunctest_errno":
+                found = replace(found, errno=values.errno(function, tag.value))
             case "kfunctest_needs_kfunc":
                 found = replace(found, kfuncs=(*found.kfuncs, tag.value))
             case _:
                 raise SpecError(f"{function}: the annotation {tag.name} is not supported", remedy="take it away")
     return found
-
-
-def _with_flag(function: str, flags: int, value: str) -> int:
-    name = value.removeprefix("!")
-    flag = _FLAGS[name] if name in _FLAGS else _number(function, name)
-    return flags & ~flag if value.startswith("!") else flags | flag
-
-
-def _number(function: str, text: str) -> int:
-    """A C literal. Results are signed 32-bit numbers."""
-    if text in ("INT_MIN", "_INT_MIN"):
-        return -(1 << 31)
-    try:
-        return int(text.strip("() ").rstrip("uUlL"), 0)
-    except ValueError:
-        raise SpecError(f"{function}: the annotation's value {text!r} is no number", remedy="write it out") from None
-
-
-def _pattern(function: str, text: str) -> re.Pattern[str]:
-    """``text`` is taken as it is, apart from extended regular expressions in double braces."""
-    parts = re.split(r"\{\{(.*?)\}\}", text)
-    if any("{{" in verbatim for verbatim in parts[::2]):
-        raise SpecError(f"{function}: {text!r} opens {{{{ and does not close it", remedy="close it with }}")
-    expression = ""
-    for number, part in enumerate(parts):
-        regular = part
-        for posix, ours in _CLASSES.items():
-            regular = regular.replace(posix, ours)
-        expression += f"(?:{regular})" if number % 2 else re.escape(part)
-    try:
-        return re.compile(expression, re.MULTILINE)
-    except re.error as error:
-        raise SpecError(f"{function}: {text!r} holds a bad regular expression: {error}", remedy="mend it") from None
 
 
 def _unwanted(forbidden: list[Message], log: str, start: int, end: int) -> str | None:

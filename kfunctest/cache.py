@@ -2,9 +2,9 @@
 """The user's cache: entries appear whole or not at all, and two runs at once share them.
 
 Layout below :func:`root`: ``kernels/``, ``resolved/`` (what "newest" meant), ``apt/``, ``facts/`` (of kernels, and
-whether KVM works), ``bpf/`` (compiled programs), ``agent/`` (what the guest runs), ``trees/`` (kernel sources in one
-git store, and the folders that kernels are built in), ``built/`` (kernels that were), ``locks/``. Any of it may be
-deleted while no run uses it.
+whether KVM works), ``bpf/`` and ``programs/`` (what was compiled), ``agent/`` (what the guest runs), ``trees/`` (kernel
+sources in one git store, and the folders that kernels are built in), ``built/`` (kernels that were), ``locks/``. Any of
+it may be deleted while no run uses it.
 """
 
 from __future__ import annotations

@@ -82,6 +82,8 @@ class Result:
     verifier: str = ""
     #: Which worker of pytest-xdist ran it; empty without.
     worker: str = ""
+    #: Names and values that the test recorded (pytest's ``user_properties``): a row of a table in the HTML report.
+    properties: tuple[tuple[str, str], ...] = ()
     #: The file with the whole console of the VM that it ran in, in the run's folder; empty where it asked for none.
     console: str = ""
 
@@ -245,7 +247,9 @@ def _records(file: Path, lines: list[bytes]) -> tuple[list[dict[str, Any]], str]
 
 
 def _result(data: dict[str, Any]) -> Result:
-    return Result(**{**data, "outcome": Outcome(data["outcome"]), "splats": _splats(data["splats"])})
+    properties = tuple((str(name), str(value)) for name, value in data.get("properties", ()))
+    typed = {"outcome": Outcome(data["outcome"]), "splats": _splats(data["splats"]), "properties": properties}
+    return Result(**{**data, **typed})
 
 
 def _between(data: dict[str, Any]) -> Between:

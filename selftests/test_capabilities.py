@@ -31,6 +31,7 @@ LOADERS = {
 }
 
 
+@pytest.mark.slow_boot
 def test_cap_bpf_is_enough_and_nothing_less_is(vm: Vm, bpf: Bpf) -> None:
     asked = {program: held for held, programs in LOADERS.items() for program in programs}
     seen = bpf.loaded_with(SOURCE, asked)

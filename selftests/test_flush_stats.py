@@ -9,28 +9,30 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import pytest
 
 from conftest import Items
 from kfunctest.errors import GuestError
-from kfunctest.measure import WORKER_PAGES, Rounds, plenty, surely_flushed, threshold
+from kfunctest.guest import agent, cgroup
+from kfunctest.measure import (
+    STACK_PAGES,
+    flushed_slack,
+    plenty,
+    surely_flushed,
+    threshold,
+)
+from kfunctest.plugin.applicable import needs
 from kfunctest.target.bpf import Bpf, BpfObject
 from kfunctest.target.kfuncs import Call, Kfuncs
 from kfunctest.target.memcg import Memcg
 from kfunctest.target.vm import Vm
+from selftests.flushing import PENDING, ROUNDS, around_a_flush, judge_rounds
 
 pytestmark = pytest.mark.kfunc(name="flush_stats")
-
-#: A flusher of the kernel's own runs every 2 s and may strike in a round; hardly in each of so many.
-ROUNDS = 20
-#: Rounds that are enough, once they could be judged.
-ENOUGH = 2
-
-#: How many updates a flush would find: no kfunc, but a look into the memcg.
-PENDING = Call("PENDING")
 
 #: Pages whose charging makes far fewer updates than the threshold, FLUSH_BATCH_UPDATES for each CPU: each page is
 #: counted as mapped, as faulted, and on its list.
@@ -72,30 +74,6 @@ def test_flush_reaches_the_whole_subtree(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, i
     judge_rounds(vm, leaf, size, lambda: around_a_flush(kfuncs, memcg, item))
 
 
-def around_a_flush(kfuncs: Kfuncs, memcg: Memcg | None, item: Call) -> list[int]:
-    """The item before a flush, the updates pending then, and the item after it, in one run of the program."""
-    before, pending, _, after = kfuncs.batch(memcg, [item, PENDING, Call("FLUSH_STATS"), item])
-    return [before, pending, after]
-
-
-def judge_rounds(vm: Vm, memcg: Memcg, size: int, before_pending_after: Callable[[], list[int]]) -> None:
-    """Charge ``size`` bytes each round: what is read, in bytes, must be exact after a flush, and stale before it."""
-    rounds = Rounds(threshold(vm.cpus))
-    slack = WORKER_PAGES * vm.page_size
-    for _ in range(ROUNDS):
-        memcg.charge_anon(size)
-        grown = rounds.grown(*before_pending_after())
-        assert grown is None or abs(grown - size) <= slack, (
-            f"NR_ANON_MAPPED in bytes: {size} were charged to {memcg.path}, a flush brought up {grown}, not +- {slack}"
-        )
-        if rounds.judged >= ENOUGH and rounds.stale:
-            return
-        if grown is None:
-            memcg.stat()  # where its updates reach no ancestor any more, they do so again (see Memcg.stir_ancestors())
-    assert rounds.judged, f"in all of {ROUNDS} rounds too few updates were pending after {size} bytes were charged"
-    assert rounds.stale, f"in all of {ROUNDS} rounds page_state was fresh before the flush: it flushes by itself"
-
-
 def test_flush_makes_pending_events_visible(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     """vm_events is as stale as page_state: faults show after a flush, and not before."""
     event, burst = items.call("PGFAULT"), 2 * surely_flushed(vm.cpus)
@@ -110,16 +88,81 @@ def test_flush_makes_pending_events_visible(vm: Vm, memcg: Memcg, kfuncs: Kfuncs
 
 
 def test_flush_leaves_the_parent_stale(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
-    """A flush goes down the tree, not up: the parent waits for a flush of its own."""
+    """A flush goes down the tree, not up: the parent waits for a flush of its own, which then has all of it."""
     leaf = memcg.child()
-    item = Call("PAGE_STATE", items.NR_ANON_MAPPED)
+    item = items.call("NR_ANON_MAPPED")
+    size, slack = 2 * surely_flushed(vm.cpus) * vm.page_size, flushed_slack(vm.cpus, vm.page_size)
     for _ in range(ROUNDS):
-        last = kfuncs.batch(memcg, [Call("FLUSH_STATS"), item])[1]
-        leaf.charge_anon(2 * surely_flushed(vm.cpus) * vm.page_size)
-        kfuncs.flush_stats(leaf)
-        if kfuncs.page_state(memcg, items.NR_ANON_MAPPED) == last:
+        last = kfuncs.flushed(memcg, item)[0]
+        leaf.charge_anon(size)
+        own = kfuncs.flushed(leaf, item)[0]
+        stale, pending, fresh = around_a_flush(kfuncs, memcg, item)
+        if stale == last and own > last and pending > threshold(vm.cpus):
+            grown = fresh - last
+            assert abs(grown - size) <= slack, (
+                f"NR_ANON_MAPPED of {memcg.path}: {leaf.path} charged {size} bytes, a flush of it left {memcg.path} "
+                f"alone, and one of {memcg.path} brought up {grown}, not +- {slack}"
+            )
             return
+        leaf.stat()  # see judge_rounds()
     pytest.fail(f"in all of {ROUNDS} rounds a flush of {leaf.path} brought up {memcg.path} as well", pytrace=False)
+
+
+@pytest.mark.parametrize("reader", [0, 1])
+def test_flush_brings_up_what_another_cpu_counted(
+    vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items, reader: int
+) -> None:
+    """Whoever flushes sees to all CPUs: the program runs on one, all that was charged was so on the other."""
+    needs(vm.cpus > 1, "there is only one CPU: --cpus 2")
+    memcg.pin(1 - reader)
+    with agent_on(vm, reader):
+        size = 2 * surely_flushed(vm.cpus) * vm.page_size
+        judge_rounds(vm, memcg, size, lambda: around_a_flush(kfuncs, memcg, items.call("NR_ANON_MAPPED")))
+
+
+@contextmanager
+def agent_on(vm: Vm, cpu: int) -> Iterator[None]:
+    """Have the agent, and the programs that it runs, on this CPU only; then wherever it was."""
+    before = vm.call(agent.run_on, [cpu])
+    try:
+        yield
+    finally:
+        vm.call(agent.run_on, before)
+
+
+@pytest.fixture
+def weighed(vm: Vm, memcg: Memcg, bpf: Bpf, items: Items) -> Callable[[str], Callable[[], tuple[int, int]]]:
+    """``weighed(name)``: from now on, how many updates of the item the memcg had, and what they counted for."""
+
+    def watch(name: str) -> Callable[[], tuple[int, int]]:
+        tracer = bpf.open("trace_updates.bpf.c")
+        tracer["watched"], tracer["item"] = memcg.id, items.call(name).index
+        points = ("on_state", "on_lruvec_state")
+        try:
+            tracer.load(*points)
+        except GuestError as error:
+            needs(error.errno != errno.ESRCH, "this kernel has no tracepoint mod_memcg_state")
+            raise
+        for point in points:
+            tracer.attach(point)
+        return lambda: (int(tracer["updates"]), int(tracer["weight"]))
+
+    return watch
+
+
+@pytest.mark.slow_boot
+def test_an_update_counts_for_its_pages(
+    vm: Vm, memcg: Memcg, weighed: Callable[[str], Callable[[], tuple[int, int]]]
+) -> None:
+    """Whatever unit its item is kept in: kernel stacks are in KiB, and each page of one counts once."""
+    memcg.start()
+    stacks = weighed("NR_KERNEL_STACK_KB")
+    memcg.fork_children(16)
+    updates, weight = stacks()
+    assert weight in (expected := [16 * pages for pages in STACK_PAGES]), (
+        f"NR_KERNEL_STACK_KB of {memcg.path}: 16 stacks, expected one of {expected} pages, seen {updates} updates that "
+        f"counted for {weight}"
+    )
 
 
 def test_flush_of_little_is_a_no_op(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
@@ -135,9 +178,18 @@ def test_flush_of_little_is_a_no_op(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items:
 
 
 def test_flush_of_root_brings_up_what_a_child_charged(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
-    """Root is flushed like any other: by its own pending updates, those of all memcgs."""
+    """Root is flushed like any other: by its own pending updates, those of all memcgs.
+
+    It has the pages of whatever else runs; /proc/vmstat counts all of them, past the memcgs.
+    """
+
+    def elsewhere(made: int) -> int:
+        vm.call(cgroup.write_file, "/proc/sys/vm/stat_refresh", "1")
+        return vm.call(agent.read_numbers, "/proc/vmstat")["nr_anon_pages"] * vm.page_size - made
+
     size = plenty(vm.cpus, vm.page_size)
-    judge_rounds(vm, memcg, size, lambda: around_a_flush(kfuncs, None, items.call("NR_ANON_MAPPED")))
+    item = items.call("NR_ANON_MAPPED")
+    judge_rounds(vm, memcg, size, lambda: around_a_flush(kfuncs, None, item), elsewhere)
 
 
 def test_flush_of_a_memcg_is_one_flush_above_the_threshold(vm: Vm, memcg: Memcg, bpf: Bpf) -> None:
@@ -147,6 +199,7 @@ def test_flush_of_a_memcg_is_one_flush_above_the_threshold(vm: Vm, memcg: Memcg,
     tracer, observer = observed(bpf)
     enough = threshold(vm.cpus)
     expected = 0
+    flushes: list[Flush] = []
     for _ in range(ROUNDS):
         memcg.charge_anon(plenty(vm.cpus, vm.page_size))
         assert tracer.run("flush_twice", "flush_args", cgroup_id=memcg.id)["retval"] == 0, f"no memcg of {memcg.path}"
@@ -154,10 +207,9 @@ def test_flush_of_a_memcg_is_one_flush_above_the_threshold(vm: Vm, memcg: Memcg,
         assert isinstance(raw, bytes)
         flushes = [Flush._make(fields) for fields in struct.iter_unpack("=qqii", raw)]
         for flush in flushes:
-            need = flush.pending > enough
-            assert flush[1:] == (0 if need else flush.pending, need, False), (
-                f"a flush of {memcg.path}: expected it to be needed, and to leave nothing, with more than {enough} "
-                f"updates pending; never to be forced; seen {flush}"
+            assert (flush.needed, flush.forced) == (flush.pending > enough, False), (
+                f"a flush of {memcg.path}: expected it to be needed with more than {enough} updates pending, and never "
+                f"to be forced; seen {flush}"
             )
         expected += len(flushes) if OBSERVERS[observer] else sum(flush.needed for flush in flushes)
         fired, in_map = tracer["fired"], tracer.lookup("flushes", memcg.id) if expected else 0
@@ -165,9 +217,14 @@ def test_flush_of_a_memcg_is_one_flush_above_the_threshold(vm: Vm, memcg: Memcg,
             f"{expected} flushes of {memcg.path}: {observer} was called {fired!r} times, the map has {in_map!r}"
         )
         assert not flushes[1].needed, f"the second flush of {memcg.path} in a row: seen {flushes}"
-        if flushes[0].needed:
+        left = [0 if flush.needed else flush.pending for flush in flushes]
+        if flushes[0].needed and [flush.left for flush in flushes] == left:
             return
-    pytest.fail(f"in all of {ROUNDS} rounds what was charged to {memcg.path} needed no flush", pytrace=False)
+    pytest.fail(
+        f"in all of {ROUNDS} rounds what was charged to {memcg.path} needed no flush, or one that was needed left "
+        f"something pending, or one that was not took it away; seen last: {flushes}",
+        pytrace=False,
+    )
 
 
 def observed(bpf: Bpf) -> tuple[BpfObject, str]:

@@ -11,43 +11,27 @@ import pytest
 from kfunctest.guest import cgroup, workers
 from kfunctest.target.bpf import Bpf
 from kfunctest.target.kfuncs import Kfuncs, NoMemcg
+from kfunctest.target.lifetime import dying, wait_until_gone
 from kfunctest.target.memcg import LEAVE_SECONDS, Memcg
 from kfunctest.target.vm import Vm
 from kfunctest.wait import wait_until
 
 pytestmark = pytest.mark.kfunc(name="get_put")
 
-PAIRS = 1000
-
-
-def dying(vm: Vm, memcg: Memcg) -> dict[str, int]:
-    """How many removed descendants of the memcg something still holds."""
-    stat = vm.call(cgroup.read_keys, memcg.path, "cgroup.stat")
-    return {key: stat[key] for key in ("nr_dying_descendants", "nr_dying_subsys_memory") if key in stat}
-
-
-def wait_until_gone(vm: Vm, memcg: Memcg, path: str, before: dict[str, int]) -> None:
-    """Wait until nothing holds the removed cgroup. A workqueue drops the last reference, after a grace period."""
-    wait_until(
-        lambda: dying(vm, memcg),
-        until=lambda now: now == before,
-        seconds=5 * vm.accelerator.slowdown,
-        interval=0.1,
-        what=f"the removed {path} to go away, as cgroup.stat of {memcg.path} tells: expected {before}",
-    )
+PAIRS = 10_000
 
 
 @pytest.mark.parametrize("program", ["child_pairs", "child_nested"])
 def test_a_memcg_goes_away_after_as_many_puts_as_gets(vm: Vm, memcg: Memcg, bpf: Bpf, program: str) -> None:
     pairs = bpf.open("get_put.bpf.c").load(program)
-    before = dying(vm, memcg)
+    before = dying(vm, memcg.path)
     vm.call(cgroup.delegate_memory, memcg.path)
     path = f"{memcg.path}/held"
     identity = vm.call(cgroup.create, path)
     after = pairs.run(program, "pairs_args", cgroup_id=identity, pairs=PAIRS)
     vm.call(cgroup.remove, path, vm.stretched(LEAVE_SECONDS))
     assert (after["retval"], after["done"]) == (0, PAIRS), f"get of {path}: expected {PAIRS} memcgs, seen {after}"
-    wait_until_gone(vm, memcg, path, before)
+    wait_until_gone(vm, memcg.path, path, before)
 
 
 def test_get_of_root_is_always_there(bpf: Bpf) -> None:
@@ -65,7 +49,7 @@ def test_get_is_null_where_the_parent_delegates_no_memory_controller(vm: Vm, mem
 @contextmanager
 def removed(vm: Vm, memcg: Memcg) -> Iterator[tuple[str, int]]:
     """Path and id of a removed child, pinned by a process in it that exited and was not reaped."""
-    before = dying(vm, memcg)
+    before = dying(vm, memcg.path)
     vm.call(cgroup.delegate_memory, memcg.path)
     path = f"{memcg.path}/removed"
     identity = vm.call(cgroup.create, path)
@@ -76,7 +60,7 @@ def removed(vm: Vm, memcg: Memcg) -> Iterator[tuple[str, int]]:
         yield path, identity
     finally:
         vm.call(workers.end, zombie)
-    wait_until_gone(vm, memcg, path, before)
+    wait_until_gone(vm, memcg.path, path, before)
 
 
 def test_get_takes_a_removed_memcg_that_is_still_pinned(vm: Vm, memcg: Memcg, bpf: Bpf) -> None:

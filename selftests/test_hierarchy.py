@@ -63,16 +63,16 @@ def test_every_value_of_a_parent_is_the_sum_of_its_childrens(
     tree.right.charge_shmem(size // 2)
     tree.right.map_file(kernel.image, size // 4)
     tree.right.reclaim(size // 4)
-    for leaf in (tree.left, tree.right):
-        leaf.stir(vm.cpus)
     names = {*items.enum("node_stat_item"), *items.enum("memcg_stat_item")}
     known = tracked(names, items.enum("vm_event_item"), lambda option: kernel.option(option) == "y")
     charged_above = {"MEMCG_KMEM", "MEMCG_PERCPU_B", "NR_SLAB_RECLAIMABLE_B", "NR_SLAB_UNRECLAIMABLE_B", "NR_VMALLOC"}
     wanted = sorted(known.states - charged_above - {"MEMCG_VMALLOC"}) + sorted(known.events)
     calls = [items.call(name) for name in wanted]
-    kfuncs.flush_stats(tree.top)
     leaves = (tree.left, tree.right)
     for _ in range(ROUNDS):
+        for leaf in leaves:
+            leaf.stir_ancestors(vm.cpus)
+        kfuncs.flush_stats(tree.top)
         left, right = (kfuncs.batch(leaf, calls) for leaf in leaves)
         above = {parent.path: kfuncs.batch(parent, calls) for parent in tree.upwards}
         if [left, right] == [kfuncs.batch(leaf, calls) for leaf in leaves]:
@@ -96,12 +96,18 @@ def test_usage_of_each_parent_is_at_least_that_of_its_children(vm: Vm, tree: Tre
     touched = tree.left.charge_anon(plenty(vm.cpus, vm.page_size))
     tree.right.charge_anon(touched // 2)
     left, right = kfuncs.usage(tree.left), kfuncs.usage(tree.right)
-    assert touched <= left, f"usage of {tree.left.path} in bytes: it touched {touched}, seen {left}"
-    assert touched // 2 <= right < touched, f"usage of {tree.right.path}: it touched {touched // 2}, seen {right}"
+    assert touched <= left, (
+        f"usage of {tree.left.path} in bytes: expected {touched}, which it touched, or more, seen {left}"
+    )
+    assert touched // 2 <= right < touched, (
+        f"usage of {tree.right.path} in bytes: expected {touched // 2} to {touched}, seen {right}"
+    )
     below = left + right
     for parent in tree.upwards:
         seen = kfuncs.usage(parent)
-        assert seen >= below, f"usage of {parent.path} in bytes: those below it have {below}, seen {seen}"
+        assert seen >= below, (
+            f"usage of {parent.path} in bytes: expected {below}, that of those below, or more, seen {seen}"
+        )
         below = seen
     idle = kfuncs.usage(tree.bystander)
     assert idle == 0, f"usage of {tree.bystander.path}, where nothing ran: expected 0 bytes, seen {idle}"
@@ -121,7 +127,7 @@ def test_events_of_a_leaf_are_those_of_everybody_above_it(
     tree.left.oom(6 * MiB)
     expected = kfuncs.batch(tree.left, calls)
     kills = expected[items.MEMCG_OOM_KILL]
-    assert kills == 1, f"MEMCG_OOM_KILL of {tree.left.path}: one worker was killed, seen {kills}"
+    assert kills == 1, f"MEMCG_OOM_KILL of {tree.left.path}: one worker was killed, expected 1, seen {kills}"
     for parent in tree.upwards:
         seen = kfuncs.batch(parent, calls)
         assert seen == expected, f"events of {parent.path} in the enum's order: expected {expected}, seen {seen}"

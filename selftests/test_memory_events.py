@@ -3,15 +3,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from conftest import Items
 from kfunctest.contract import MEMORY_EVENTS as KFUNC
 from kfunctest.contract import Contract
+from kfunctest.guest import disks
+from kfunctest.kernels.model import Kernel
+from kfunctest.measure import plenty, stock
 from kfunctest.plugin.applicable import needs
-from kfunctest.statkeys import MEMORY_EVENTS
+from kfunctest.statkeys import MEMORY_EVENTS, SWAP_EVENTS
 from kfunctest.target.kfuncs import INT_MAX, INT_MIN, ULONG_MAX, Call, Kfuncs
-from kfunctest.target.memcg import KiB, Memcg, MiB
+from kfunctest.target.memcg import Memcg, MiB
+from kfunctest.target.vm import Vm
 
 pytestmark = pytest.mark.kfunc(name="memory_events")
 
@@ -30,29 +36,98 @@ def test_memory_events_are_zero_in_a_new_memcg(memcg: Memcg, kfuncs: Kfuncs, ite
     assert found == dict.fromkeys(events, 0), f"events of the new {memcg.path}: expected 0 of each, seen {found}"
 
 
+def judge(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> dict[str, int]:
+    """Every event that memory.events has must be what the kfunc says. Returns them by key."""
+    events = memcg.events()
+    calls = [Call("MEMORY_EVENTS", getattr(items, MEMORY_EVENTS[key])) for key in events]
+    seen = dict(zip(events, kfuncs.batch(memcg, calls), strict=True))
+    assert seen == events, f"events of {memcg.path}, counts: expected those of memory.events, {events}, seen {seen}"
+    return seen
+
+
+def test_memory_events_have_a_key_in_a_file_for_each(memcg: Memcg, items: Items) -> None:
+    """The ground that the comparisons stand on: an event, or a key, that kfunctest/statkeys.py lacks is a new one."""
+    members = items.enum("memcg_memory_event").keys() - {"MEMCG_NR_MEMORY_EVENTS"}
+    unknown = sorted(members - {*MEMORY_EVENTS.values(), *SWAP_EVENTS.values()})
+    assert not unknown, f"members of enum memcg_memory_event that kfunctest/statkeys.py lacks: {unknown}"
+    expected = {key for key, name in MEMORY_EVENTS.items() if name in members}
+    seen = memcg.events().keys()
+    assert seen == expected, f"keys of memory.events of {memcg.path}: expected {sorted(expected)}, seen {sorted(seen)}"
+
+
 def test_memory_events_after_an_oom_kill(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     """A worker without swap that outgrows memory.max is killed, once; each event equals memory.events, exactly."""
     memcg.start()
     memcg.write("memory.max", str(3 * MiB))
     death = memcg.oom(6 * MiB)
     assert "by signal 9 during charge_anon" in death, f"the worker in {memcg.path}: expected SIGKILL, seen {death}"
-    events = memcg.events()
-    unknown = sorted(set(events) - set(MEMORY_EVENTS))
-    assert not unknown, f"memory.events of {memcg.path} has keys that MEMORY_EVENTS does not know: {unknown}"
-    calls = [Call("MEMORY_EVENTS", getattr(items, MEMORY_EVENTS[key])) for key in events]
-    seen = dict(zip(events, kfuncs.batch(memcg, calls), strict=True))
-    assert seen == events, f"events of {memcg.path}, counts: memory.events says {events}, the kfunc {seen}"
+    seen = judge(memcg, kfuncs, items)
     assert seen["oom_kill"] == 1, f"one worker was killed in {memcg.path}: expected oom_kill 1, seen {seen}"
     assert seen["max"] >= 1, f"memory.max of {memcg.path} was hit before the kill: expected max 1 or more, seen {seen}"
 
 
-def test_memory_events_count_the_high_limit(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
-    """Little above the limit: the kernel lets a task sleep by the square of how far it is above."""
+def test_memory_events_count_the_high_limit(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
+    """Little above the limit: the kernel lets a task sleep by the square of how far it is above.
+
+    What CPUs have in stock is used up first, and was in memory.current already.
+    """
     memcg.start()
-    memcg.write("memory.high", str(memcg.current() + 4 * MiB))
-    memcg.charge_anon(4 * MiB + 256 * KiB)
+    size = plenty(vm.cpus, vm.page_size)
+    memcg.write("memory.high", str(memcg.current() + size))
+    memcg.charge_anon(size + 2 * stock(vm.cpus, vm.page_size))
     seen, expected = kfuncs.memory_events(memcg, items.MEMCG_HIGH), memcg.events()["high"]
     assert seen == expected >= 1, f"high of {memcg.path}: memory.events says {expected}, the kfunc {seen}"
+
+
+def test_memory_events_count_a_kill_of_the_whole_group(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
+    """memory.oom.group: one kill of the group, and one of each process; of the first perhaps another one, since the
+    killer comes by there again (oom_kill_process(), mm/oom_kill.c).
+    """
+    memcg.fork_children(2)
+    memcg.write("memory.oom.group", "1")
+    memcg.write("memory.max", str(memcg.current() + MiB))
+    memcg.oom(4 * MiB)
+    seen = judge(memcg, kfuncs, items)
+    assert seen["oom_group_kill"] == 1, (
+        f"oom_group_kill of {memcg.path}, which was killed whole: expected 1, seen {seen}"
+    )
+    assert 3 <= seen["oom_kill"] <= 4, f"oom_kill of {memcg.path}, a worker and its 2 children: 3 or 4, seen {seen}"
+
+
+@pytest.mark.slow_boot
+def test_memory_events_count_protection_that_did_not_hold(
+    kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items
+) -> None:
+    """memory.low protects while there is something else to reclaim; here there is nothing else."""
+    child = memcg.child()
+    child.map_file(kernel.image, MiB)
+    child.write("memory.low", "max")
+    memcg.reclaim(MiB // 2)
+    seen = judge(child, kfuncs, items)
+    assert seen["low"] >= 1, f"low of {child.path}, reclaimed from in spite of memory.low: expected 1 or more, {seen}"
+
+
+@pytest.fixture
+def local_events(vm: Vm) -> Iterator[None]:
+    """cgroup2 mounted with memory_localevents."""
+    vm.call(disks.remount_cgroups, "memory_localevents")
+    yield
+    if not vm.lost:
+        vm.call(disks.remount_cgroups, "")
+
+
+@pytest.mark.slow_boot
+@pytest.mark.destructive("mounts cgroup2 with another option")
+def test_memory_events_are_local_where_the_mount_says_so(
+    local_events: None, memcg: Memcg, kfuncs: Kfuncs, items: Items
+) -> None:
+    child = memcg.child()
+    child.start()
+    child.write("memory.max", str(3 * MiB))
+    child.oom(6 * MiB)
+    own, above = judge(child, kfuncs, items), judge(memcg, kfuncs, items)
+    assert own["oom_kill"] == 1, f"oom_kill of {child.path}, where a worker was killed: expected 1, seen {own}"
+    assert not any(above.values()), f"events of {memcg.path}, which are its child's: expected 0 of each, seen {above}"
 
 
 def test_memory_events_of_a_child_show_in_its_parent(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from conftest import Items
 from kfunctest.contract import MEMORY_EVENTS, Contract
-from kfunctest.measure import stock
+from kfunctest.measure import plenty, settled_slack, stock
 from kfunctest.target.bpf import Bpf
 from kfunctest.target.kfuncs import Kfuncs
 from kfunctest.target.memcg import Memcg, MiB
@@ -21,7 +21,6 @@ from kfunctest.target.vm import Vm
 
 pytestmark = pytest.mark.kfunc(name="usage")
 
-LIMIT = 4 * MiB
 NEIGHBOUR = 2 * MiB
 
 
@@ -39,43 +38,58 @@ class Reading(NamedTuple):
 def test_an_oom_policy_reads_the_victims_memcg_and_all_above_it(
     vm: Vm, memcg: Memcg, kfuncs: Kfuncs, bpf: Bpf, items: Items, contract: Contract
 ) -> None:
-    """The worker of a grandchild runs into its limit. At that moment the grandchild is full, to the page; every memcg
-    above has what it has and what its neighbour charged; and the events of the kill are counted up to the top.
+    """The worker of a grandchild runs into its limit. At that moment the grandchild is full, but for what CPUs have in
+    stock; every memcg above has what it has and what its neighbour charged; items and events are those of the last
+    flush, or of one that the kernel made since; and the events of the kill are counted up to the top.
     """
+    limit = 2 * plenty(vm.cpus, vm.page_size)
     parent = memcg.child("parent")
     leaf, neighbour = parent.child("leaf"), parent.child("neighbour")
     beside = neighbour.charge_anon(NEIGHBOUR)
-    leaf.start()
-    leaf.write("memory.max", str(LIMIT))
-    readings, depth = read_at_the_kill(bpf, leaf, items)
-    assert depth == 3, f"{leaf.path} is three levels below the root, seen {depth}"
+    half = leaf.charge_anon(limit // 2)
+    leaf.stir(vm.cpus)
+    anon, faults = kfuncs.flushed(leaf, items.call("NR_ANON_MAPPED"), items.call("PGFAULT"))
+    assert anon >= half - settled_slack(vm.page_size), (
+        f"NR_ANON_MAPPED of {leaf.path}, bytes: expected {half} or little less, seen {anon}"
+    )
+    leaf.write("memory.max", str(limit))
+    readings, depth = read_at_the_kill(bpf, leaf, items, 2 * limit)
+    assert depth == 3, f"level of {leaf.path}, three below the root: expected 3, seen {depth}"
     expected_ids = [memcg.id, parent.id, leaf.id]
     assert [one.id for one in readings[1:]] == expected_ids, f"ids from the top: {expected_ids}, seen {readings}"
     root, top, middle, victim = readings
     slack = stock(vm.cpus, vm.page_size)
-    assert LIMIT - slack <= victim.usage <= LIMIT, (
-        f"usage of {leaf.path}, bytes, as it ran into {LIMIT}: expected that less {slack} at most, seen {victim.usage}"
+    assert limit - slack <= victim.usage <= limit, (
+        f"usage of {leaf.path}, bytes, as it ran into {limit}: expected that less {slack} at most, seen {victim.usage}"
     )
     assert victim.usage + beside <= middle.usage <= top.usage, (
-        f"usage in bytes, {beside} of them charged beside the victim: {leaf.path} {victim.usage}, {parent.path} "
-        f"{middle.usage}, {memcg.path} {top.usage}"
+        f"usage in bytes: expected of {parent.path} {victim.usage + beside}, that of both below it, or more, seen "
+        f"{middle.usage}; of {memcg.path} as much or more, seen {top.usage}"
     )
     assert not contract.root_usage_is_counter or top.usage <= root.usage, (
-        f"usage in bytes: {memcg.path} {top.usage}, root {root.usage}"
+        f"usage of root in bytes: expected {top.usage}, that of {memcg.path}, or more, seen {root.usage}"
     )
-    assert victim.anon <= victim.usage + slack, f"NR_ANON_MAPPED of {leaf.path}, bytes: {victim}"
+    assert anon <= victim.anon <= victim.usage + slack, (
+        f"NR_ANON_MAPPED of {leaf.path}, bytes: expected {anon}, as flushed, up to its usage + {slack}, seen {victim}"
+    )
     kfuncs.flush_stats(leaf)
     after = kfuncs.vm_events(leaf, items.PGFAULT)
-    assert victim.faults <= after, f"PGFAULT of {leaf.path}: {victim.faults} at the kill, {after} afterwards"
+    assert 1 <= faults <= victim.faults <= after, (
+        f"PGFAULT of {leaf.path}: expected {faults}, as flushed, up to {after}, as many as afterwards, seen "
+        f"{victim.faults}"
+    )
     if MEMORY_EVENTS in contract.kfuncs:
         counted = [(one.ooms, one.kills) for one in (top, middle, victim)]
         assert counted == [(1, 1)] * 3, (
-            f"MEMCG_OOM, MEMCG_OOM_KILL from {memcg.path} down: 1 and 1 each, seen {counted}"
+            f"MEMCG_OOM, MEMCG_OOM_KILL from {memcg.path} down: expected 1 and 1 each, seen {counted}"
         )
 
 
-def read_at_the_kill(bpf: Bpf, leaf: Memcg, items: Items) -> tuple[list[Reading], int]:
-    """Let the worker of ``leaf`` be killed. Returns what was read, from the root down, and the victim's depth."""
+def read_at_the_kill(bpf: Bpf, leaf: Memcg, items: Items, size: int) -> tuple[list[Reading], int]:
+    """Let the worker of ``leaf`` be killed while it charges ``size`` bytes.
+
+    Returns what was read, from the root down, and the victim's depth.
+    """
     policy = bpf.open("oom_policy.bpf.c").load("on_victim")
     policy["watched"] = leaf.id
     indices = {"anon_item": items.NR_ANON_MAPPED, "fault_event": items.PGFAULT}
@@ -83,7 +97,7 @@ def read_at_the_kill(bpf: Bpf, leaf: Memcg, items: Items) -> tuple[list[Reading]
     for name, index in indices.items():
         policy[name] = index
     policy.attach("on_victim")
-    death = leaf.oom(2 * LIMIT)
+    death = leaf.oom(size)
     assert "by signal 9" in death, f"the worker in {leaf.path}: expected SIGKILL, seen {death}"
     assert policy["victims"] == 1, (
         f"victims of {leaf.path} that the program saw: expected 1, seen {policy['victims']!r}"

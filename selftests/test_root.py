@@ -9,14 +9,15 @@ from contextlib import contextmanager
 import pytest
 
 from conftest import Items
-from kfunctest.contract import Contract
+from kfunctest.contract import MEMORY_EVENTS, Contract
 from kfunctest.guest import agent, cgroup
-from kfunctest.measure import Sandwich, flush_lag, plenty, sandwich, usage_slack
+from kfunctest.measure import Sandwich, flush_lag, flushed_slack, plenty, sandwich, usage_slack
 from kfunctest.plugin.applicable import needs
 from kfunctest.statkeys import printed, through_page_state
 from kfunctest.target.kfuncs import Call, Kfuncs
 from kfunctest.target.memcg import Memcg, MiB
 from kfunctest.target.vm import Vm
+from kfunctest.wait import wait_until
 
 pytestmark = pytest.mark.kfunc(name="get_root")
 
@@ -136,6 +137,62 @@ def test_root_page_state_agrees_with_memory_stat_of_the_root(
     least = touched - flush_lag(vm.cpus) * vm.page_size
     assert least <= stat["anon"] <= vm.memory, (
         f"anon of root in bytes: expected {least}, what {memcg.path} touched, to {vm.memory}, seen {stat['anon']}"
+    )
+
+
+@pytest.mark.slow_boot
+def test_root_page_state_is_what_the_system_counts(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
+    """Every user page belongs to some memcg, and so to the root: /proc/vmstat counts them past all memcgs."""
+    memcg.charge_anon(plenty(vm.cpus, vm.page_size))
+    memcg.charge_shmem(plenty(vm.cpus, vm.page_size))
+    names = {"NR_ANON_MAPPED": "nr_anon_pages", "NR_SHMEM": "nr_shmem", "NR_FILE_MAPPED": "nr_mapped"}
+    memcg.stir_ancestors(vm.cpus)
+    seen = dict(zip(names, kfuncs.flushed(None, *map(items.call, names)), strict=True))
+    vm.call(cgroup.write_file, "/proc/sys/vm/stat_refresh", "1")
+    counted = vm.call(agent.read_numbers, "/proc/vmstat")
+    slack = flushed_slack(vm.cpus, vm.page_size)
+    expected = {name: counted[key] * vm.page_size for name, key in names.items()}
+    wrong = {name: seen[name] for name in names if abs(seen[name] - expected[name]) > slack}
+    assert not wrong, f"items of root in bytes: the system counts {expected}, +- {slack}; seen {wrong}"
+
+
+@pytest.mark.slow_boot
+def test_root_does_not_count_the_events_of_its_children(
+    contract: Contract, memcg: Memcg, kfuncs: Kfuncs, items: Items
+) -> None:
+    """They climb to the memcg below the root, and no further: the root has no memory.events that would show them."""
+    needs(MEMORY_EVENTS in contract.kfuncs, f"contract {contract.name} has no {MEMORY_EVENTS}")
+    calls = [Call("MEMORY_EVENTS", event) for event in range(items.MEMCG_NR_MEMORY_EVENTS)]
+    memcg.start()
+    memcg.write("memory.max", str(3 * MiB))
+    before = kfuncs.batch(None, calls)
+    memcg.oom(6 * MiB)
+    after, own = kfuncs.batch(None, calls), kfuncs.batch(memcg, calls)
+    assert own[items.MEMCG_OOM_KILL] == 1, (
+        f"MEMCG_OOM_KILL of {memcg.path}: one worker was killed, expected 1, seen {own}"
+    )
+    assert after == before, (
+        f"events of root in the enum's order, over a kill in {memcg.path}: expected {before}, seen {after}"
+    )
+
+
+@pytest.mark.slow_boot
+@pytest.mark.destructive("kills a process, as if memory were short")
+def test_root_counts_the_kill_of_a_task_of_its_own(vm: Vm, contract: Contract, kfuncs: Kfuncs, items: Items) -> None:
+    """The kernel is asked by sysrq to kill whom it would kill first: a worker that offers itself."""
+    needs(MEMORY_EVENTS in contract.kfuncs, f"contract {contract.name} has no {MEMORY_EVENTS}")
+    with task_of_the_root(vm) as task:
+        vm.call(cgroup.write_file, f"/proc/{task.do('ping')}/oom_score_adj", "1000")
+        before = kfuncs.memory_events(None, items.MEMCG_OOM_KILL)
+        vm.call(cgroup.write_file, "/proc/sysrq-trigger", "f")
+        seen = wait_until(
+            lambda: kfuncs.memory_events(None, items.MEMCG_OOM_KILL),
+            until=lambda count: count != before,
+            seconds=vm.stretched(5),
+            what=f"MEMCG_OOM_KILL of root to leave {before} after a task of the root was killed",
+        )
+    assert seen == before + 1, (
+        f"MEMCG_OOM_KILL of root, one of whose tasks was killed: expected {before + 1}, seen {seen}"
     )
 
 

@@ -14,7 +14,7 @@ from conftest import Items
 from kfunctest.contract import MEMORY_EVENTS, Contract
 from kfunctest.guest import agent, cgroup, disks
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import settled_slack
+from kfunctest.measure import WORKER_PAGES, settled_slack
 from kfunctest.plugin.applicable import needs
 from kfunctest.statkeys import SWAP_EVENTS
 from kfunctest.target.kfuncs import ULONG_MAX, Call, Kfuncs
@@ -48,15 +48,23 @@ def swap(vm: Vm, kernel: Kernel) -> Iterator[None]:
 
 
 def system(vm: Vm) -> dict[str, int]:
-    """What the system counts, past all memcgs."""
+    """What the system counts, past all memcgs, to the last one: each CPU holds some back until it is asked."""
+    vm.call(cgroup.write_file, "/proc/sys/vm/stat_refresh", "1")
     return vm.call(agent.read_numbers, "/proc/vmstat")
+
+
+def pool(vm: Vm) -> int:
+    """Bytes of memory that zswap keeps compressed pages in, by the system's own count of its pages."""
+    meminfo = vm.call(cgroup.read_file, "/proc/meminfo")
+    kib = next(line.split()[1] for line in meminfo.splitlines() if line.startswith("Zswap:"))
+    return int(kib) << 10
 
 
 def read(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, items: Items, *names: str) -> dict[str, int]:
     """The items after a flush of all that was done before; -1 is none of their values."""
     memcg.stir(vm.cpus)
     seen = dict(zip(names, kfuncs.flushed(memcg, *map(items.call, names)), strict=True))
-    assert ULONG_MAX not in seen.values(), f"items of {memcg.path}, which memcg tracks: seen {seen}"
+    assert ULONG_MAX not in seen.values(), f"items of {memcg.path}, which memcg tracks: expected no -1, seen {seen}"
     return seen
 
 
@@ -69,7 +77,7 @@ def test_swap_is_told_in_bytes_and_falls_back(vm: Vm, memcg: Memcg, kfuncs: Kfun
     current = int(memcg.read("memory.swap.current"))
     assert seen == current, f"MEMCG_SWAP of {memcg.path} in bytes: memory.swap.current says {current}, seen {seen}"
     assert SIZE // 2 <= seen <= SIZE + settled_slack(vm.page_size), (
-        f"MEMCG_SWAP of {memcg.path} in bytes: of {SIZE} that were paged out, seen {seen}"
+        f"MEMCG_SWAP of {memcg.path} in bytes: expected {SIZE // 2} to {SIZE}, which were paged out, seen {seen}"
     )
     memcg.do("release_areas")
     slack = settled_slack(vm.page_size)
@@ -114,17 +122,25 @@ def test_pages_of_zeros_go_nowhere_and_are_counted(vm: Vm, memcg: Memcg, kfuncs:
 def test_zswap_is_told_compressed_and_as_it_was(
     vm: Vm, kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items
 ) -> None:
-    """MEMCG_ZSWAP_B is memory.zswap.current exactly, in bytes; MEMCG_ZSWAPPED is what these were, page by page."""
+    """MEMCG_ZSWAP_B is what the compressed pages take, in bytes; MEMCG_ZSWAPPED is what these were, page by page.
+
+    memory.zswap.current is the same number by the same code, so that the pool's size is the measure: the allocator puts
+    a page's rest of a few bytes more into objects of a few sizes, and may leave one place of each size unused.
+    """
     needs(kernel.option("CONFIG_ZSWAP") == "y", "CONFIG_ZSWAP is not set")
     vm.call(cgroup.write_file, ZSWAP, "Y")
-    before = system(vm)
+    before, empty = system(vm), pool(vm)
     memcg.do("charge_written", SIZE)
     memcg.do("page_out")
     names = ("MEMCG_ZSWAP_B", "MEMCG_ZSWAPPED", "ZSWPOUT", "ZSWPIN")
     seen = read(vm, kfuncs, memcg, items, *names)
     current = int(memcg.read("memory.zswap.current"))
     assert seen["MEMCG_ZSWAP_B"] == current, f"{memcg.path}: memory.zswap.current says {current}, seen {seen}"
-    assert 0 < current <= seen["MEMCG_ZSWAPPED"], f"zswap of {memcg.path}, compressed and not, in bytes: seen {seen}"
+    taken = pool(vm) - empty
+    least = (taken - WORKER_PAGES * vm.page_size) // 2
+    assert max(1, least) <= current <= taken, (
+        f"MEMCG_ZSWAP_B of {memcg.path}, bytes: expected {least} to {taken}, by which zswap's pool grew, seen {seen}"
+    )
     stored = system(vm)["zswpout"] - before["zswpout"]
     assert seen["ZSWPOUT"] == stored, f"pages of {memcg.path} given to zswap: the system counts {stored}, seen {seen}"
     assert seen["MEMCG_ZSWAPPED"] == stored * vm.page_size >= SIZE // 2, (
@@ -139,7 +155,110 @@ def test_zswap_is_told_compressed_and_as_it_was(
     memcg.do("release_areas")
     kept = read(vm, kfuncs, memcg, items, *names)
     slack = settled_slack(vm.page_size)
-    assert kept["MEMCG_ZSWAPPED"] <= slack, f"zswap of {memcg.path} after the release: up to {slack} bytes, seen {kept}"
+    assert kept["MEMCG_ZSWAP_B"] <= kept["MEMCG_ZSWAPPED"] <= slack, (
+        f"zswap of {memcg.path} after the release: expected up to {slack} bytes, and fewer compressed, seen {kept}"
+    )
+
+
+@pytest.mark.kfunc(name="page_state")
+def test_pages_that_came_back_belong_to_the_working_set(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
+    """As many as the system counts: a page read again is a refault, one that was in use until it went is restored."""
+    names = tuple(f"WORKINGSET_{what}_ANON" for what in ("REFAULT", "ACTIVATE", "RESTORE"))
+    before = system(vm)
+    memcg.do("charge_written", SIZE)
+    for _ in range(2):
+        memcg.do("page_out")
+        memcg.do("read_areas")
+    seen = read(vm, kfuncs, memcg, items, *names)
+    after = system(vm)
+    expected = {name: after[name.lower()] - before[name.lower()] for name in names}
+    assert seen == expected, f"{memcg.path}, counts of pages: the system has {expected} more, seen {seen}"
+    least = SIZE // vm.page_size
+    assert seen["WORKINGSET_REFAULT_ANON"] >= least, (
+        f"pages of {memcg.path} read again: expected {least} or more, seen {seen}"
+    )
+
+
+@pytest.mark.kfunc(name="page_state")
+def test_pages_that_others_still_have_in_swap_are_in_the_swap_cache(
+    vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items
+) -> None:
+    """What two processes share and one reads is in memory and on the disk: in bytes, as much as the system has."""
+    memcg.do("charge_written", SIZE)
+    memcg.fork_children(1)
+    memcg.reclaim(SIZE)
+    memcg.do("read_areas")
+    seen = read(vm, kfuncs, memcg, items, "NR_SWAPCACHE")["NR_SWAPCACHE"]
+    expected = system(vm)["nr_swapcached"] * vm.page_size
+    assert seen == expected >= SIZE // 4, (
+        f"NR_SWAPCACHE of {memcg.path} in bytes: the system has {expected}, seen {seen}"
+    )
+    memcg.kill()
+    memcg.start()
+    kept = read(vm, kfuncs, memcg, items, "NR_SWAPCACHE")["NR_SWAPCACHE"]
+    assert kept == 0, f"NR_SWAPCACHE of {memcg.path} in bytes after the release: expected 0, seen {kept}"
+
+
+@pytest.mark.kfunc(name="page_state")
+def test_zswap_tells_what_it_could_not_compress(
+    vm: Vm, kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items
+) -> None:
+    """Such a page is kept as it is: compressed and not are the same number of bytes, each of them incompressible."""
+    needs(kernel.option("CONFIG_ZSWAP") == "y", "CONFIG_ZSWAP is not set")
+    needs("MEMCG_ZSWAP_INCOMP" in items.enum("memcg_stat_item"), "memcg of this kernel has no MEMCG_ZSWAP_INCOMP")
+    vm.call(cgroup.write_file, ZSWAP, "Y")
+    memcg.do("charge_random", SIZE)
+    memcg.do("page_out")
+    names = ("MEMCG_ZSWAP_INCOMP", "MEMCG_ZSWAP_B", "MEMCG_ZSWAPPED")
+    seen = read(vm, kfuncs, memcg, items, *names)
+    current = int(memcg.read("memory.zswap.current"))
+    assert seen == dict.fromkeys(names, current), f"{memcg.path}, bytes: memory.zswap.current is {current}, seen {seen}"
+    assert current >= SIZE // 2, f"memory.zswap.current of {memcg.path}: of {SIZE} bytes paged out, seen {current}"
+    memcg.do("release_areas")
+    kept = read(vm, kfuncs, memcg, items, *names)
+    assert not any(kept.values()), f"{memcg.path}, bytes in zswap after the release: expected 0 of each, seen {kept}"
+
+
+@pytest.mark.kfunc(name="vm_events")
+def test_pages_that_zswap_passes_on_to_the_disk_are_counted(
+    vm: Vm, kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items
+) -> None:
+    """memory.zswap.max is small: what is there makes room for what comes. As many as the system counts."""
+    needs(kernel.option("CONFIG_ZSWAP") == "y", "CONFIG_ZSWAP is not set")
+    vm.call(cgroup.write_file, ZSWAP, "Y")
+    before = system(vm)
+    memcg.start()
+    memcg.write("memory.zswap.max", str(4 * vm.page_size))
+    memcg.do("charge_written", SIZE)
+    memcg.do("page_out")
+    seen = read(vm, kfuncs, memcg, items, "ZSWPWB")["ZSWPWB"]
+    expected = system(vm)["zswpwb"] - before["zswpwb"]
+    assert seen == expected >= 1, f"ZSWPWB of {memcg.path}, pages: the system counts {expected}, seen {seen}"
+
+
+def swap_events(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> dict[str, int]:
+    """What the kfunc says of every event of memory.swap.events, by key, which must be what the file says."""
+    events = dict(line.split() for line in memcg.read("memory.swap.events").splitlines())
+    assert events.keys() == SWAP_EVENTS.keys(), f"keys of memory.swap.events: expected {[*SWAP_EVENTS]}, seen {events}"
+    calls = [Call("MEMORY_EVENTS", getattr(items, name)) for name in SWAP_EVENTS.values()]
+    seen = dict(zip(SWAP_EVENTS, kfuncs.batch(memcg, calls), strict=True))
+    expected = {key: int(count) for key, count in events.items()}
+    assert seen == expected, f"swap events of {memcg.path}: memory.swap.events says {expected}, the kfunc {seen}"
+    return seen
+
+
+@pytest.mark.kfunc(name="memory_events")
+def test_memory_events_count_swap_beyond_its_high_limit(
+    contract: Contract, memcg: Memcg, kfuncs: Kfuncs, items: Items
+) -> None:
+    """Whoever charges while memory.swap.high is exceeded is slowed down, and that is counted."""
+    needs(MEMORY_EVENTS in contract.kfuncs, f"contract {contract.name} has no {MEMORY_EVENTS}")
+    memcg.do("charge_written", SIZE)
+    memcg.do("page_out")
+    memcg.write("memory.swap.high", str(SIZE // 2))
+    memcg.charge_anon(MiB)
+    seen = swap_events(memcg, kfuncs, items)
+    assert seen["high"] >= 1, f"memory.swap.high of {memcg.path} was exceeded: expected high 1 or more, seen {seen}"
 
 
 @pytest.mark.kfunc(name="memory_events")
@@ -152,11 +271,6 @@ def test_memory_events_count_what_memory_swap_events_does(
     memcg.write("memory.swap.max", str(SIZE // 4))
     memcg.do("charge_written", SIZE)
     memcg.do("page_out")
-    events = dict(line.split() for line in memcg.read("memory.swap.events").splitlines())
-    assert events.keys() == SWAP_EVENTS.keys(), f"keys of memory.swap.events: expected {[*SWAP_EVENTS]}, seen {events}"
-    calls = [Call("MEMORY_EVENTS", getattr(items, name)) for name in SWAP_EVENTS.values()]
-    seen = dict(zip(SWAP_EVENTS, kfuncs.batch(memcg, calls), strict=True))
-    expected = {key: int(count) for key, count in events.items()}
-    assert seen == expected, f"swap events of {memcg.path}: memory.swap.events says {expected}, the kfunc {seen}"
+    seen = swap_events(memcg, kfuncs, items)
     assert seen["max"] >= 1, f"memory.swap.max of {memcg.path} was hit: expected max 1 or more, seen {seen}"
     assert seen["fail"] >= 1, f"swapping from {memcg.path} was refused: expected fail 1 or more, seen {seen}"

@@ -51,7 +51,9 @@ def test_usage_of_a_parent_counts_its_children(vm: Vm, memcg: Memcg, kfuncs: Kfu
     child = memcg.child().child("grandchild")
     touched = child.charge_anon(4 * MiB)
     inner, outer = kfuncs.usage(child), kfuncs.usage(memcg)
-    assert outer >= inner >= touched, f"usage in bytes: parent {outer}, grandchild {inner}, which touched {touched}"
+    assert outer >= inner >= touched, (
+        f"usage in bytes: expected of the grandchild {touched} or more, seen {inner}; of its parent {outer}"
+    )
     usage = sandwich(memcg.current, lambda: kfuncs.usage(memcg))
     assert usage, f"usage of {memcg.path}, against memory.current, in bytes: {usage}"
 

@@ -7,8 +7,6 @@ differently, or decides otherwise, that stands beside them, and is then what is 
 
 from __future__ import annotations
 
-import errno
-
 import pytest
 
 from kfunctest.annotations import Expectation
@@ -20,7 +18,7 @@ pytestmark = pytest.mark.kfunc(name="verifier")
 @pytest.mark.bpf_programs("generation.bpf.c")
 def test_the_verifier_is_of_a_known_generation(verdict: Verdict, program: str, expectation: Expectation) -> None:
     """One program tells which wording to expect of all others. A verifier that is new to us is held to the newest."""
-    assert not (wrong := expectation.mismatch(verdict.accepted, verdict.log)), f"{program}: {wrong}"
+    assert_refused(verdict, program, expectation)
 
 
 @pytest.mark.bpf_programs("refused.bpf.c")
@@ -30,11 +28,9 @@ def test_the_verifier_refuses(verdict: Verdict, program: str, expectation: Expec
 
 
 def assert_refused(verdict: Verdict, program: str, expectation: Expectation) -> None:
-    """Refused as the annotations say, and the caller is told by an errno that it is the program's fault."""
+    """Refused as the annotations say, and the caller is told by the errno that stands there."""
     assert not (wrong := expectation.mismatch(verdict.accepted, verdict.log)), f"{program}: {wrong}"
-    assert expectation.success or verdict.errno in (errno.EINVAL, errno.EACCES), (
-        f"{program}: expected EINVAL or EACCES, seen {errno.errorcode.get(verdict.errno, verdict.errno)}"
-    )
+    assert not (wrong := expectation.refused_wrongly(verdict.errno)), f"{program}: {wrong}"
 
 
 @pytest.mark.bpf_programs("refused_contexts.bpf.c")
@@ -52,7 +48,7 @@ def test_the_verifier_refuses_by_the_flags(verdict: Verdict, program: str, expec
 def test_the_verifier_refuses_a_license_other_than_gpl(
     verdict: Verdict, program: str, expectation: Expectation
 ) -> None:
-    assert not (wrong := expectation.mismatch(verdict.accepted, verdict.log)), f"{program}: {wrong}"
+    assert_refused(verdict, program, expectation)
 
 
 @pytest.mark.bpf_programs("accepted.bpf.c")

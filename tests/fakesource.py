@@ -32,7 +32,7 @@ $(O)/%.o: %.c include/all.h
 \t@echo '  CC      $*.o'
 \t@mkdir -p $(@D)
 \t@gcc $(KCFLAGS) -Iinclude -c -o $@ $<
-\t@echo 'savedcmd_$*.o := gcc' > $(@D)/.$(@F).cmd
+\t@echo 'savedcmd_$*.o := gcc $(CURDIR)/$< $(CURDIR)/include/all.h' > $(@D)/.$(@F).cmd
 $(O)/vmlinux: $(objects)
 \t@echo '  LD      vmlinux'
 \t@gcc -nostdlib -r -Wl,--no-undefined -o $@ $^

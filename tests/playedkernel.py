@@ -42,15 +42,21 @@ class FakeVm(Vm):
         self.kernel, self.lost, self.spent, self.console = KERNEL, None, None, Console(console)
         self.accelerator = Accelerator("kvm", "", 1)
         self.records, self.read, self.taint, self.once, self.room = [], 0, 0, set(), 10000
-        self.dies_at = ""
+        self.dies_at, self.unprinted = "", None
         console.touch()
         self.say(boot_log)
 
     def say(self, text, priority=4):
         for line in text.splitlines():
             self.records.append(f"{priority},{len(self.records)},{len(self.records)},-;{line}".encode() + bytes([10]))
-            with self.console.path.open("a") as out:
-                print(f"[    1.000000] {line}", file=out)
+            if self.unprinted is None:
+                self.print(line)
+            else:
+                self.unprinted.append(line)
+
+    def print(self, line):
+        with self.console.path.open("a") as out:
+            print(f"[    1.000000] {line}", file=out)
 
     def warn_once(self):
         if "w" not in self.once:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -43,9 +44,10 @@ def test_program_without_annotations_has_no_expectation(folder: Path) -> None:
 def test_everything_is_read(folder: Path) -> None:
     found = read(
         folder,
-        '__failure __retval(-7) __log_level(2) __flag(BPF_F_STRICT_ALIGNMENT) __flag(0x40) __description("a name")',
+        "__failure __errno(EACCES) __retval(-7) __log_level(2) "
+        '__flag(BPF_F_STRICT_ALIGNMENT) __flag(0x40) __description("a name")',
     )
-    assert found == Expectation(False, (), -7, 2, 0x41, "a name")
+    assert found == Expectation(False, errno.EACCES, (), -7, 2, 0x41, "a name")
 
 
 def test_success_is_what_is_expected_without_a_word(folder: Path) -> None:
@@ -116,6 +118,7 @@ def test_result_of_a_run_that_disagrees(folder: Path) -> None:
     "tags, why",
     [
         ("__retval(MANY)", "'MANY' is no number"),
+        ("__errno(ENONESUCH)", "'ENONESUCH' is no errno"),
         ("__flag(BPF_F_NONE_SUCH)", "'BPF_F_NONE_SUCH' is no number"),
         ('__msg("a {{b")', "does not close it"),
         ('__msg("a {{(}}")', "bad regular expression"),
@@ -192,6 +195,13 @@ def test_older_wording_holds_from_its_generation_down(folder: Path) -> None:
     assert [message.text for message in between.at("7.3").messages] == ["new"]
 
 
+def test_errno_of_a_refusal(folder: Path) -> None:
+    found = annotated(folder, '__failure __errno(EACCES) __errno_until("6.12", EINVAL) __msg("a")')
+    assert found.newest.refused_wrongly(errno.EACCES) is None
+    assert found.newest.refused_wrongly(errno.EINVAL) == "expected: EACCES\nseen: EINVAL, with the right message"
+    assert found.at("6.12").refused_wrongly(errno.EINVAL) is None
+
+
 def test_older_generation_may_decide_otherwise(folder: Path) -> None:
     found = annotated(
         folder, '__failure __msg("new") __success_until("7.2") __failure_until("6.12") __msg_until("6.12", "x")'
@@ -248,7 +258,7 @@ def test_programs_of_the_suite_are_annotated(folder: Path, name: str, success: b
     found = of_object(bpfbuild.build(BPF / f"{name}.bpf.c"))
     assert {program.newest.success for program in found.values()} == {success}
     every = [program.at(name) for program in found.values() for name in GENERATIONS]
-    assert all(expectation.messages for expectation in every if not expectation.success)
+    assert all(expectation.messages and expectation.errno for expectation in every if not expectation.success)
 
 
 def test_object_without_btf(folder: Path) -> None:

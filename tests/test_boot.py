@@ -7,6 +7,7 @@ import os
 import shlex
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,22 @@ def test_a_kernel_that_is_given_no_root_is_not_to_blame(boot: Boot) -> None:
     error = infra(boot(f"echo '[    0.9] {said}' >&2; exit 255"))
     assert "Unable to mount root fs" in error.problem
     assert "to see it: " in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("option", "factor"),
+    [
+        ("CONFIG_KASAN", vm.INSTRUMENTED),
+        ("CONFIG_PROVE_LOCKING", vm.INSTRUMENTED),
+        ("CONFIG_KCSAN", vm.INSTRUMENTED),
+        ("CONFIG_DEBUG_KERNEL", 1),
+    ],
+)
+def test_a_kernel_that_checks_itself_has_more_time(option: str, factor: int) -> None:
+    kernel = replace(NO_KERNEL, config=((option, "y"), ("CONFIG_MEMCG", "y")))
+    assert vm.instrumented(kernel) == factor
+    assert vm.instrumented(replace(kernel, config=((option, "n"),))) == 1
+
+
+def test_a_kernel_whose_configuration_is_unknown_has_the_time_of_any() -> None:
+    assert vm.instrumented(replace(NO_KERNEL, config=None)) == 1

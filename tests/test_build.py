@@ -25,6 +25,7 @@ def test_a_kernel_is_kept_with_its_provenance(tree: Path) -> None:
         "vmlinux",
         "config",
         "build.log",
+        "inputs.json",
         "provenance.json",
     }
     head = git(tree, "rev-parse", "--short", "HEAD")

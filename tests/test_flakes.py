@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from kfunctest import proc
-from kfunctest.bench.flakes import Flakes, Once, flakes
+from kfunctest.bench.flakes import BUSY, Flakes, Manner, Once, flakes
 from kfunctest.kernels.model import Kernel
 from kfunctest.results import Between, Outcome, Result, Run, Splat
 from kfunctest.target.accelerator import Accelerator
@@ -21,6 +22,13 @@ GOOD = (
     Result("test_a.py::test_quirk", "k", Outcome.XFAILED),
     Result("test_a.py::test_numa", "k", Outcome.SKIPPED, message="not applicable: CONFIG_NUMA"),
 )
+
+
+@dataclass(frozen=True)
+class Asked:
+    argv: list[str]
+    env: dict[str, None]
+    busy: int
 
 
 def once(*results: Result, status: int = 0, between: tuple[Between, ...] = ()) -> Once:
@@ -83,16 +91,43 @@ def test_a_status_that_no_result_explains() -> None:
     assert unexpected(once(*GOOD, status=3)) == ["run 1: status 3, though each of its 3 results is good"]
 
 
-def test_words_of_somebodys_own_for_pytest_narrow_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Any] = []
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Manner, int], list[Asked]]:
+    """Have that many runs made in a manner, by a pytest that does nothing: what each was asked."""
 
-    def run(*_: object, env: object = None, **__: object) -> proc.Completed:
-        asked.append(env)
-        return proc.Completed((), 0, "", "")
+    def ask(manner: Manner, runs: int) -> list[Asked]:
+        found: list[Asked] = []
 
-    monkeypatch.setattr(proc, "run", run)
-    kernel = Kernel.__new__(Kernel)
-    object.__setattr__(kernel, "spec", "7.2")
-    object.__setattr__(kernel, "release", "7.2")
-    flakes(kernel, Accelerator("tcg", "", 1), 1, "kfunc", tmp_path, lambda _: None)
-    assert asked == [{"PYTEST_ADDOPTS": None}]
+        def run(argv: list[str], *, env: dict[str, None], **_: object) -> proc.Completed:
+            found.append(Asked([str(word) for word in argv], env, running(BUSY)))
+            return proc.Completed((), 0, "", "")
+
+        monkeypatch.setattr(proc, "run", run)
+        kernel = Kernel.__new__(Kernel)
+        object.__setattr__(kernel, "spec", "7.2")
+        object.__setattr__(kernel, "release", "7.2")
+        flakes(kernel, Accelerator("tcg", "", 1), runs, manner, tmp_path, lambda _: None)
+        return found
+
+    return ask
+
+
+def running(argv: tuple[str, ...]) -> int:
+    """How many children of this process run that command."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    wanted = "\0".join(argv).encode() + b"\0"
+    return sum(Path(f"/proc/{child}/cmdline").read_bytes() == wanted for child in children)
+
+
+def test_words_of_somebodys_own_for_pytest_narrow_no_run(asked: Callable[[Manner, int], list[Asked]]) -> None:
+    assert [it.env for it in asked(Manner(), 1)] == [{"PYTEST_ADDOPTS": None}]
+
+
+def test_every_other_run_has_several_vms(asked: Callable[[Manner, int], list[Asked]]) -> None:
+    words = [it.argv[it.argv.index("-m", 2) : it.argv.index("-q")] for it in asked(Manner("kfunc", workers=2), 3)]
+    assert words == [["-m", "kfunc"], ["-m", "kfunc", "-n", "2"], ["-m", "kfunc"]]
+
+
+def test_the_host_is_busy_during_each_run_and_not_after(asked: Callable[[Manner, int], list[Asked]]) -> None:
+    assert [it.busy for it in asked(Manner(busy=2), 2)] == [2, 2]
+    assert running(BUSY) == 0

@@ -13,7 +13,7 @@ import pytest
 
 from kfunctest.reports import github, html, write
 from kfunctest.reports.text import MOST, printable
-from kfunctest.results import Outcome, Run
+from kfunctest.results import Outcome, Result, Run
 from tests.reportruns import CUT, GOOD, HOSTILE, KERNEL, RUN, SPLAT, result
 
 VOID = ("meta", "br", "input")
@@ -178,3 +178,17 @@ def test_a_report_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
         write.everything(GOOD, tmp_path)
     assert (tmp_path / "report.html").read_text() == before
     assert {path.name for path in tmp_path.iterdir()} == set(write.FILES)
+
+
+def test_the_page_shows_what_tests_recorded_as_a_table() -> None:
+    """One for each function and kernel, with a row for each parameter; nothing where nothing was recorded."""
+    recorded = [
+        Result(f"x.py::test_may_call[{name}]", KERNEL.id, Outcome.PASSED, properties=(("get", "yes"), ("<put>", word)))
+        for name, word in (("tc", "no"), ("xdp", "<b>"))
+    ]
+    page = html.render(replace(RUN, results=(GOOD.results[0], *recorded)))
+    (table,) = re.findall(r'<details class="table">(.*?)</details>', page, re.DOTALL)
+    assert f"may call: {KERNEL.id}" in table
+    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line) for line in re.findall(r"<tr>.*?</tr>", table)]
+    assert cells == [["", "get", "&lt;put&gt;"], ["tc", "yes", "no"], ["xdp", "yes", "&lt;b&gt;"]]
+    assert 'class="table"' not in html.render(replace(RUN, results=GOOD.results))

@@ -166,16 +166,6 @@ def test_a_kernel_that_dies_while_a_test_is_looked_at_is_that_tests_crash(run: R
     assert [splat["kind"] for splat in ran.all("splats")] == ["panic"]
 
 
-def test_of_a_dead_kernel_the_console_tells(run: Run) -> None:
-    body = "def test_deadly(vm):\n    vm.say(COMPLAINTS['oops'])\n    vm.lose(VmDied('it died', '...'))"
-    ran = run(GOOD, body)
-    assert ran.outcome("test_deadly") == "crashed"
-    assert [splat["kind"] for splat in ran.all("splats")] == ["oops"]
-    (log,) = [str(it["log"]) for it in ran.phases if it["outcome"] == "crashed"]
-    assert "NULL pointer dereference" in log
-    assert "all is well" not in log
-
-
 def test_what_the_buffer_lost_the_console_has(run: Run) -> None:
     ran = run("def test_bad(vm):\n    vm.room = 3\n    vm.say(WARN)\n    vm.say('x\\n' * 20)")
     assert [splat["kind"] for splat in ran.all("splats")] == ["warn"]
@@ -265,35 +255,3 @@ def test_workers_tell_their_controller(run: Run, words: tuple[str, ...]) -> None
     assert "while booting, before test_it.py::test_good:" in ran.text
     assert "after test_it.py::test_good, at the end of the run:" in ran.text
     assert ran.status == 1
-
-
-HANGS = (
-    "from kfunctest.errors import VmHung\n"
-    "def test_hangs(vm):\n    vm.say({!r})\n    vm.lose(VmHung('no answer', '...'))"
-)
-#: What a kernel says of an NMI that it cannot explain, and was told to panic of.
-NMI = (
-    "Uhhuh. NMI received for unknown reason 30 on CPU 1.\nDazed and confused, but trying to continue\n"
-    "Kernel panic - not syncing: NMI: Not continuing\nCPU: 1 UID: 0 PID: 7 Comm: python3\nCall Trace:\n <NMI>\n </NMI>"
-)
-
-
-def test_the_panic_that_we_asked_a_hung_kernel_for_is_no_complaint(run: Run) -> None:
-    ran = run(HANGS.format(NMI))
-    assert ran.outcome("test_hangs") == "hung"
-    assert ran.all("splats") == []
-    assert "Not continuing" in str([it["log"] for it in ran.phases]), "the log has it all the same"
-
-
-def test_a_panic_of_a_hung_kernels_own_is_one(run: Run) -> None:
-    ran = run(HANGS.format("Kernel panic - not syncing: Fatal exception in interrupt\n" + NMI))
-    assert ran.outcome("test_hangs") == "hung"
-    assert [splat["line"] for splat in ran.all("splats")] == [
-        "Kernel panic - not syncing: Fatal exception in interrupt"
-    ]
-
-
-def test_an_nmi_that_nobody_sent_is_the_kernels(run: Run) -> None:
-    ran = run(HANGS.format(NMI).replace("VmHung", "VmDied"))
-    assert ran.outcome("test_hangs") == "crashed"
-    assert [splat["kind"] for splat in ran.all("splats")] == ["panic"]

@@ -11,9 +11,11 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from kfunctest.bench.bisect import Range, bisections
 from kfunctest.bench.build import builds
-from kfunctest.bench.flakes import CHECKOUT, flakes
+from kfunctest.bench.flakes import CHECKOUT, Manner, flakes
 from kfunctest.bench.harness import harness
+from kfunctest.bench.kfunc import command as kfunc
 from kfunctest.bench.memory import watching
 from kfunctest.errors import KfunctestError
 from kfunctest.kernels import source, spec
@@ -57,12 +59,23 @@ def _parser() -> argparse.ArgumentParser:
     often.add_argument("--kernel", default=spec.DEFAULT, metavar="SPEC", help="as in pytest --kernel")
     often.add_argument("-m", dest="select", default="kfunc", metavar="EXPR", help="as in pytest -m (default: kfunc)")
     often.add_argument("--results", type=Path, metavar="DIR", help="a folder a run (default: results/flakes/TIME)")
+    often.add_argument("-n", dest="workers", type=_count, default=0, metavar="N", help="pytest -n, every other run")
+    often.add_argument("--busy", type=_count, default=0, metavar="N", help="that many busy processes beside the runs")
     often.set_defaults(run=_flakes)
+    who = figures.add_parser("bisect", help="scripts/bisect against a git bisect run around make and the suite")
+    who.add_argument("--tree", type=Path, required=True, metavar="DIR", help="a kernel's git tree; it is only read")
+    who.add_argument("--good", required=True, metavar="REV", help="a commit at which it worked")
+    who.add_argument("--bad", required=True, metavar="REV", help="a commit at which it does not")
+    who.add_argument("test", metavar="TEST", help="the test that tells")
+    who.add_argument("--tries", type=_runs, default=3, metavar="N", help="as in scripts/bisect (default: 3)")
+    who.set_defaults(run=_bisect)
     room = figures.add_parser("memory", help="what a VM takes of the host beyond its own memory, while it is judged")
     room.add_argument("--kernel", default=spec.DEFAULT, metavar="SPEC", help="as in pytest --kernel")
     room.add_argument("-m", dest="select", default="kfunc", metavar="EXPR", help="as in pytest -m (default: kfunc)")
     room.set_defaults(run=_memory)
-    for figure in (quick, build, often, room):
+    reading = kfunc.add(figures)
+    reading.set_defaults(run=_kfunc)
+    for figure in (quick, build, often, who, room, reading):
         figure.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto", help="the accelerator")
     return parser
 
@@ -93,12 +106,27 @@ def _flakes(options: argparse.Namespace) -> int:
     place = CHECKOUT / "results" / "flakes" / time.strftime("%Y%m%d-%H%M%S")
     folder = _base() / options.results if options.results else place
     _say(f"pytest -m '{options.select}', kernel {kernel.release}, accelerator {accel.name} ({accel.why}), in {folder}")
-    found = flakes(kernel, accel, options.runs, options.select, folder.resolve(), _say)
+    manner = Manner(options.select, options.workers, options.busy)
+    found = flakes(kernel, accel, options.runs, manner, folder.resolve(), _say)
     for line in found.report():
         _say(f"under {accel.name}: {line}")
     if found.unexpected():
         return EXIT_UNEXPECTED
     return 0 if found.whole else EXIT_INTERRUPTED
+
+
+def _bisect(options: argparse.Namespace) -> int:
+    accel = _accelerator(options)
+    _say(f"accelerator {accel.name} ({accel.why})")
+    of = Range((_base() / options.tree).resolve(), options.good, options.bad, options.test)
+    found = bisections(of, accel, options.tries, _say)
+    for line in found.report():
+        _say(f"under {accel.name}: {line}")
+    return 0 if found.same else EXIT_UNEXPECTED
+
+
+def _kfunc(options: argparse.Namespace) -> int:
+    return kfunc.run(options, _say)
 
 
 def _memory(options: argparse.Namespace) -> int:
@@ -114,6 +142,12 @@ def _memory(options: argparse.Namespace) -> int:
 def _runs(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of runs")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
     return int(text)
 
 

@@ -7,10 +7,11 @@ What a run found is read from its results file, and nothing is concluded from a 
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,22 @@ from kfunctest.target.accelerator import Accelerator
 CHECKOUT = Path(__file__).resolve().parents[2]
 #: Seconds with KVM that one run may take: the quick suite and the tests that need a VM of their own.
 RUN_SECONDS = 600.0
+BUSY = (sys.executable, "-c", "while True: pass")
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How the runs are made: which tests, how many VMs at once in every other run (0: one each time), and how many busy
+    processes the host has beside them.
+    """
+
+    select: str = "kfunc"
+    workers: int = 0
+    busy: int = 0
+
+    def words(self, number: int) -> list[str]:
+        """What run ``number``, from 1, has for pytest."""
+        return ["-m", self.select, *(["-n", str(self.workers)] if self.workers and number % 2 == 0 else [])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +90,27 @@ class Flakes:
 
 
 def flakes(
-    kernel: Kernel, accel: Accelerator, runs: int, select: str, folder: Path, say: Callable[[str], None]
+    kernel: Kernel, accel: Accelerator, runs: int, manner: Manner, folder: Path, say: Callable[[str], None]
 ) -> Flakes:
-    """Run what the expression ``select`` chooses ``runs`` times, each into a folder of its own below ``folder``.
+    """Run the suite ``runs`` times in this manner, each into a folder of its own below ``folder``.
 
     Ctrl-C ends it early. Raises InfraError when a run does not end within its deadline.
     """
     found = Flakes(kernel.release, runs)
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as beside:
+        for _ in range(manner.busy):
+            beside.enter_context(proc.spawn(BUSY))
         for number in range(1, runs + 1):
-            once = _once(kernel, accel, select, folder / f"{number:03}")
+            words = manner.words(number)
+            once = _once(kernel, accel, words, folder / f"{number:03}")
             found.runs.append(once)
-            say(f"run {number} of {runs}: status {once.status}, {once.seconds:.0f} s: {_listed(once) or once.problem}")
+            how = f"run {number} of {runs}, {shlex.join(words)}"
+            say(f"{how}: status {once.status}, {once.seconds:.0f} s: {_listed(once) or once.problem}")
     return found
 
 
-def _once(kernel: Kernel, accel: Accelerator, select: str, folder: Path) -> Once:
-    argv = [sys.executable, "-m", "pytest", "-m", select, "-q", "--color=no", "-p", "no:cacheprovider"]
+def _once(kernel: Kernel, accel: Accelerator, words: Sequence[str], folder: Path) -> Once:
+    argv = [sys.executable, "-m", "pytest", *words, "-q", "--color=no", "-p", "no:cacheprovider"]
     argv += ["--kernel", kernel.spec, "--accel", accel.name, "--results", str(folder), "selftests"]
     start = time.monotonic()
     # Words of somebody's own for pytest could leave out most tests.

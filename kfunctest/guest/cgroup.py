@@ -85,6 +85,11 @@ def read(path: str, file: str) -> str:
         return handle.read()
 
 
+def files(path: str) -> list[str]:
+    """Names of the cgroup's files and children."""
+    return os.listdir(f"{ROOT}/{path}")
+
+
 def write(path: str, file: str, text: str) -> None:
     """Write ``text`` to a file of the cgroup in one go."""
     with open(f"{ROOT}/{path}/{file}", "w") as handle:

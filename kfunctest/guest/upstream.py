@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-#: In the place of a run's result: what the run failed with.
+#: errno, log, result of the run, and why there is no verdict or no result.
 Said = tuple[int, str, int, str]
 
 #: Characters of a log: those of programs with thousands of instructions are of megabytes.
@@ -23,7 +23,7 @@ _KEPT = 1 << 20
 
 
 def judge(path: str, programs: Sequence[Sequence[Any]], auxiliary: list[str]) -> dict[str, Said]:
-    """For each program the errno, the log, the result of its run, and why the run failed, if it did.
+    """For each program the errno, the log, the result of its run, and why it was not asked, or the run failed, if so.
 
     ``programs`` are as :func:`kfunctest.guest.verdicts.judge` takes them; those of ``auxiliary`` are loaded beside.
     """
@@ -38,7 +38,7 @@ def judge(path: str, programs: Sequence[Sequence[Any]], auxiliary: list[str]) ->
             try:
                 found |= _judge(path, {name: how, **beside})
             except BpfError as error:
-                found[name] = error.errno or -1, f"not asked: {error.log or error}", 0, ""
+                found[name] = error.errno or -1, "", 0, f"not asked: {error.log or error}"
         return found
 
 

@@ -170,7 +170,7 @@ class Court:
                 return 0
             rest = prepared.contents
             rest.func_info_cnt = rest.line_info_cnt = rest.prog_flags = 0
-            rest.attach_btf_id = rest.attach_btf_obj_fd = 0
+            rest.attach_btf_id = rest.attach_btf_obj_fd = rest.attach_prog_fd = 0
             c.bpf_program__set_type(program, _SOCKET_FILTER)
             return int(c.bpf_program__set_insns(program, ctypes.create_string_buffer(_HARMLESS), 2))
         except BaseException as error:

@@ -12,7 +12,7 @@ _PAGE = mmap.PAGESIZE
 _PMD = 2 << 20
 #: linux/mman.h, asm-generic/mman-common.h; Python has no names for these.
 _MAP_LOCKED, _MAP_NORESERVE, _MAP_HUGETLB = 0x2000, 0x4000, 0x40000
-_MADV_FREE, _MADV_PAGEOUT, _MADV_POPULATE_WRITE = 8, 21, 23
+_MADV_FREE, _MADV_PAGEOUT, _MADV_POPULATE_WRITE, _MADV_COLLAPSE = 8, 21, 23, 25
 _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 #: SO_SNDBUFFORCE and SO_RCVBUFFORCE, asm-generic/socket.h: buffers beyond what sysctls allow.
 _SNDBUFFORCE, _RCVBUFFORCE = 32, 33
@@ -20,6 +20,24 @@ _SNDBUFFORCE, _RCVBUFFORCE = 32, 33
 _areas: list[mmap.mmap] = []
 _files: list[int] = []
 _sockets: list[_socket.socket] = []
+
+
+def map_twice(count: int) -> int:
+    """Touch ``count`` pages of shared memory by two mappings, and keep them. Returns ``count``."""
+    file = os.memfd_create("kfunctest")
+    os.ftruncate(file, count * _PAGE)
+    _areas.extend(mmap.mmap(file, count * _PAGE) for _ in range(2))
+    os.close(file)
+    return fault_by_second_mapping() + fault_by_second_mapping(-2) - count
+
+
+def fault_by_second_mapping(which: int = -1) -> int:
+    """Take a fault on each page of what map_twice() mapped: it stays charged and mapped. Returns their number."""
+    area = _areas[which]
+    area.madvise(mmap.MADV_DONTNEED)
+    for at in range(0, len(area), _PAGE):
+        area[at] = 1
+    return len(area) // _PAGE
 
 
 def charge_huge(count: int) -> int:
@@ -32,6 +50,43 @@ def charge_huge(count: int) -> int:
     for at in range(start, start + count * _PMD, _PMD):
         area[at] = 1
     return count * _PMD
+
+
+def collapse(count: int, shared: bool) -> int:
+    """Fill ``count`` huge pages' worth of memory with small pages, and have these made huge. Returns the bytes.
+
+    Shared memory is that of a memfd, which is shmem. Only what is aligned in memory and in the file alike can be huge.
+    """
+    length, size = (count + 1) * _PMD, count * _PMD
+    if shared:
+        file = os.memfd_create("collapsed")
+        os.ftruncate(file, length + _PMD)
+        with mmap.mmap(file, length) as probe:
+            offset = _address(probe) % _PMD
+        area = mmap.mmap(file, length, offset=offset)  # where the probe was
+        os.close(file)
+    else:
+        area = mmap.mmap(-1, length, flags=_PRIVATE)
+    area.madvise(mmap.MADV_NOHUGEPAGE)
+    _areas.append(area)
+    start = -_address(area) % _PMD
+    for at in range(start, start + size, _PAGE):
+        area[at] = 1
+    area.madvise(mmap.MADV_HUGEPAGE)
+    area.madvise(_MADV_COLLAPSE, start, size)
+    return size
+
+
+def map_huge_file(path: str, size: int) -> int:
+    """Read the first ``size`` bytes of a clean file anew, in huge pages where that can be. Returns the bytes."""
+    with open(path, "rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        area = mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ)
+    area.madvise(mmap.MADV_HUGEPAGE)
+    _areas.append(area)
+    for at in range(0, size, _PAGE):
+        area[at]
+    return size
 
 
 def charge_hugetlb(count: int) -> int:
@@ -67,6 +122,15 @@ def charge_written(size: int) -> int:
     _areas.append(area)
     for at in range(0, size, _PAGE):
         area[at] = 1
+    return size
+
+
+def charge_random(size: int) -> int:
+    """Fill ``size`` bytes of private memory with what no compression makes smaller. Returns the bytes."""
+    area = mmap.mmap(-1, size, flags=_PRIVATE)
+    area.madvise(mmap.MADV_NOHUGEPAGE)
+    area.write(os.urandom(size))
+    _areas.append(area)
     return size
 
 
@@ -197,6 +261,21 @@ def fault_in_anew(path: str, size: int) -> int:
     for at in range(0, size, _PAGE):
         area[at]
     return resource.getrusage(resource.RUSAGE_SELF).ru_majflt - before
+
+
+def map_sparse(path: str, pages: int, apart: int) -> int:
+    """Make a file that is one hole, and read ``pages`` of its pages, each ``apart`` pages from the last.
+
+    Returns ``pages``. They are page cache, and the page cache's index has a node of its own for each that is so far.
+    """
+    with open(path, "w+b") as file:
+        file.truncate(pages * apart * _PAGE)
+        area = mmap.mmap(file.fileno(), pages * apart * _PAGE, prot=mmap.PROT_READ)
+    area.madvise(mmap.MADV_RANDOM)
+    for at in range(0, len(area), apart * _PAGE):
+        area[at]
+    area.close()
+    return pages
 
 
 def remove_file(path: str) -> int:

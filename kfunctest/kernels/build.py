@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from kfunctest import cache
-from kfunctest.kernels import configured, fragments, make, patches, slot, toolchain
+from kfunctest.kernels import configured, fragments, inputs, make, patches, slot, toolchain
 from kfunctest.kernels.fragments import Wanted
 from kfunctest.kernels.model import Provenance
 from kfunctest.kernels.patches import Patch
@@ -84,6 +84,19 @@ def build(recipe: Recipe, progress: Progress) -> Built:
         return built
 
 
+def configuration(recipe: Recipe) -> str:
+    """The final configuration of what ``recipe`` makes, without building it. Raises what :func:`build` raises."""
+    tools = toolchain.find(recipe.source)
+    wanted = fragments.load(recipe.flavours, recipe.source.release)
+    tree = patches.apply(recipe.source.store, recipe.source.tree, recipe.patches)
+    known = configured.recall(configured.place(recipe.source.store, tree, fragments.text(wanted), tools))
+    if known is not None:
+        return known
+    with slot.opened(recipe.source.lineage, sorted(recipe.flavours)) as place, place.working():
+        place.check_out(recipe.source.store, tree)
+        return _configure(place, recipe, tree, wanted, tools)
+
+
 def _configure(
     place: slot.Slot, recipe: Recipe, tree: str, wanted: Sequence[Wanted], tools: toolchain.Toolchain
 ) -> str:
@@ -148,6 +161,7 @@ def _keep(folder: Path, image: Path, place: slot.Slot, provenance: Provenance) -
     shutil.copyfile(place.obj / "vmlinux", folder / VMLINUX)
     shutil.copyfile(place.obj / ".config", folder / CONFIG)
     shutil.copyfile(place.log, folder / LOG)
+    inputs.write(folder / inputs.NAME, inputs.collect(place))
     (folder / PROVENANCE).write_text(json.dumps(asdict(provenance), indent=1))
     if COVERAGE in provenance.flavours:
         _keep_notes(folder / NOTES, place)

@@ -16,7 +16,7 @@ from kfunctest.plugin.session import Session
 #: Where the tests are that judge a kernel.
 SUITE = Path(__file__).resolve().parents[2] / "selftests"
 #: Markers of tests that run only where ``-m`` names them.
-ON_REQUEST = ("network", "soak", "evidence", "faults", "targets", "reports", "browser", "upstream")
+ON_REQUEST = ("network", "soak", "evidence", "faults", "targets", "reports", "browser", "upstream", "history", "bench")
 
 
 def generate(metafunc: pytest.Metafunc, session: Session) -> None:

@@ -71,7 +71,8 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line(
         "markers",
-        "boot(append, without): in a VM whose kernel gets these arguments beyond the usual ones, or lacks those",
+        "boot(append, without, memory): in a VM whose kernel gets these arguments beyond the usual ones, lacks those, "
+        "or that has this much memory",
     )
     ending = Ending(config)
     config.pluginmanager.register(ending, "kfunctest-ending")

@@ -49,6 +49,8 @@ def result(reports: Sequence[pytest.TestReport], test: str, kernel: str, line: i
         log="".join(extra.get("log") or "" for extra in said),
         verifier="\n".join(filter(None, (extra.get("verifier") for extra in said))),
         worker=getattr(deciding, "worker_id", ""),
+        # Each phase's report has those of the phases before as well.
+        properties=tuple((str(fit(name)), str(fit(value))) for name, value in reports[-1].user_properties),
         console=next((name for extra in reversed(said) if (name := extra.get("console"))), ""),
     )
 

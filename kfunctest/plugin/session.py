@@ -158,14 +158,17 @@ class Session:
         named = self._or_exit(lambda: contract.by_name(declared)) if declared else None
         return named if named and kernel.facts.kfuncs else contract.identify(kernel.facts.kfuncs)
 
-    def vm(self, kernel: Kernel, *, append: Sequence[str] = (), without: Sequence[str] = ()) -> Vm:
+    def vm(
+        self, kernel: Kernel, *, append: Sequence[str] = (), without: Sequence[str] = (), memory: str | None = None
+    ) -> Vm:
         """The VM of this kernel, told so: the one that runs, or one booted now where none does or the last is no good.
 
-        ``append`` are kernel arguments beyond those of every VM, ``without`` names those of them that it does not get.
+        ``append`` are kernel arguments beyond those of every VM, ``without`` names those of them that it does not get;
+        ``memory`` is its size where that is not the one of ``--memory``, as that is written.
         Raises VmDied when the kernel dies while it boots, InfraError when the VM does not come up for another reason.
         """
         survives = SURVIVES_OOPS if kernel.provenance and DEBUG in kernel.provenance.flavours else ()
-        shape = Shape(cpus=self._config.getoption("cpus"), memory=self._config.getoption("memory"))
+        shape = Shape(cpus=self._config.getoption("cpus"), memory=memory or self._config.getoption("memory"))
         usual = tuple(argument for argument in shape.append if argument not in (*without, *survives))
         shape = replace(shape, append=(*usual, *append))
         good = self._running and not self._running.lost and not self._running.spent

@@ -119,6 +119,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         extra = [word for word in boot.kwargs.get("without", ()) if word in place.cmdline]
         needs(not lacks, f"this machine was booted without {' '.join(lacks)}")
         needs(not extra, f"this machine was booted with {' '.join(extra)}")
+        needs("memory" not in boot.kwargs, f"is for a VM of {boot.kwargs.get('memory')}")
 
 
 def spare(item: pytest.Item, why: str) -> None:

@@ -43,6 +43,16 @@ class Row:
     open: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What tests recorded, as the page shows it: all texts printable."""
+
+    title: str
+    kernel: str
+    names: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+
+
 def render(run: Run) -> str:
     """The run as one HTML page."""
     kernels = [(kernel, cases.facts_of(kernel)) for kernel, _ in cases.by_kernel(run)]
@@ -60,6 +70,7 @@ def render(run: Run) -> str:
         facts=cases.facts(run),
         kernels=kernels,
         several=len(kernels) > 1,
+        tables=list(_tables(found)),
         matrix=list(_matrix(rows, [kernel for kernel, _ in kernels])) if len(kernels) > 1 else [],
         rows=rows,
         style=style,
@@ -67,6 +78,20 @@ def render(run: Run) -> str:
         style_hash=_hash(style),
         script_hash=_hash(script),
     )
+
+
+def _tables(found: Iterable[Result]) -> Iterator[Table]:
+    """What tests recorded of the kernels: a row for each test, a table for all that recorded the same names."""
+    tables: dict[tuple[str, str, tuple[str, ...]], list[tuple[str, tuple[str, ...]]]] = {}
+    for row in found:
+        if row.properties:
+            function, _, parameter = row.test.rpartition("::")[2].partition("[")
+            names, values = zip(*row.properties, strict=True)
+            rows = tables.setdefault((row.kernel, function, names), [])
+            rows.append((printable(parameter.removesuffix("]")), tuple(map(printable, values))))
+    for (kernel, function, names), rows in tables.items():
+        title = printable(function.removeprefix("test_").replace("_", " "))
+        yield Table(title, printable(kernel), tuple(map(printable, names)), tuple(rows))
 
 
 def _verdict(run: Run, rows: Iterable[Result]) -> str:

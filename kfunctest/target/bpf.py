@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from kfunctest.guest import bpf, capabilities, places, verdicts
+from kfunctest.guest import bpf, capabilities, extensions, places, verdicts
 from kfunctest.target.memcg import Memcg
 from kfunctest.target.protocol import Target
 
@@ -80,9 +80,19 @@ class BpfObject:
 
     def attach_cgroup_iter(self, program: str, memcg: Memcg, order: int = SELF_ONLY) -> Callable[[], str]:
         """Attach an iterator to the memcg's cgroup. What is returned runs it and returns what it printed."""
+        link = self.link_cgroup_iter(program, memcg, order)
+        return lambda: self._target.call(bpf.read_iterator, link).decode()
+
+    def link_cgroup_iter(self, program: str, memcg: Memcg, order: int = SELF_ONLY) -> int:
+        """The same; what is returned is the link's number in the guest, for requests that read it there."""
         link = self._target.call(bpf.attach_cgroup_iter, self._handle, program, memcg.path, order)
         self._links.callback(self._target.call, bpf.detach, link)
-        return lambda: self._target.call(bpf.read_iterator, link).decode()
+        return link
+
+    @property
+    def handle(self) -> int:
+        """The object's number in the guest, for requests that run its programs there."""
+        return self._handle
 
     def __getitem__(self, name: str) -> int | bytes:
         """A global variable."""
@@ -131,6 +141,12 @@ class Bpf:
             place: {caller: Verdict(*said, retval=0) for caller, said in callers.items()}
             for place, callers in found.items()
         }
+
+    def extensions_of(self, source: str, target: str, function: str, programs: Sequence[str]) -> dict[str, Verdict]:
+        """What the kernel says of programs that would replace a function of another program of the same object."""
+        path = self._target.file(self._compiled(source))
+        found = self._target.call_within(LOAD_SECONDS, extensions.judge, path, target, function, list(programs))
+        return {program: Verdict(*said, retval=0) for program, said in found.items()}
 
     def loaded_with(self, source: str, asked: Mapping[str, Sequence[str]]) -> dict[str, Verdict]:
         """What the kernel says of each program when its loader has these capabilities and no others."""

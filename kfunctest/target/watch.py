@@ -15,7 +15,7 @@ from kfunctest.kernels.model import Kernel
 from kfunctest.results import Splat
 from kfunctest.target import splats, stacks, taint
 from kfunctest.target.decode import decoded
-from kfunctest.target.kernel_log import Log, Slice, clean, from_console, shown
+from kfunctest.target.kernel_log import Log, Record, Slice, clean, from_console, shown
 from kfunctest.target.vm import Vm
 from kfunctest.wait import wait_until
 
@@ -131,11 +131,7 @@ class Watch:
     def _from_console(self, mark: str | None, seen: Slice | None = None) -> Found:
         """What the console's file holds since the last mark, down to ``mark`` or to its end."""
         text = self.vm.console.text(self._at)
-        if self._last in text:
-            text = text.partition(self._last)[2].partition("\n")[2] if self._last else text
-        if mark:
-            text = text.rpartition(mark)[0]
-        records, dropped = from_console(text)
+        records, dropped = _since(self._last, text.rpartition(mark)[0] if mark else text)
         return self._judged(replace(seen or Slice(()), records=tuple(records), lost=dropped))
 
     def _judged(self, seen: Slice) -> Found:
@@ -154,6 +150,19 @@ class Watch:
     def _is_our_panic(self, splat: Splat) -> bool:
         """Whether the kernel says by it that it obeyed us: one that hung was sent an NMI, to panic with its stacks."""
         return isinstance(self.vm.lost, VmHung) and splat.line.startswith(stacks.NMI_PANIC)
+
+
+def _since(mark: str, text: str) -> tuple[Sequence[Record], int]:
+    """A console's records behind ``mark``, and how many it left out.
+
+    Without the mark there are none: what a dying kernel's console got to was read from the log before. One that left
+    records out may have left out the mark.
+    """
+    before, found, after = text.partition(mark) if mark else ("", "", text)
+    if found or not mark:
+        return from_console(after.partition("\n")[2] if found else after)
+    records, dropped = from_console(before)
+    return (records, dropped) if dropped else ((), 0)
 
 
 def reports_leaks(kernel: Kernel) -> bool:

@@ -4,11 +4,10 @@
  * walking the memcgs below the root memcg. The css it is got by is the memory controller's own. Its references are then
  * in one counter, no longer one for each CPU, so that they can be read.
  */
-#include "memcg_kfuncs.h"
+#include "css_iter.h"
+#include <bpf/bpf_core_read.h>
 
 char _license[] SEC("license") = "GPL";
-
-#define DESCENDANTS_PRE 2	/* BPF_CGROUP_ITER_DESCENDANTS_PRE, linux/bpf.h */
 
 struct find_args {
 	__u64 cgroup_id;	/* which one is looked for */
@@ -44,15 +43,6 @@ struct cgroup_subsys_state___of_cgroup {
 	struct percpu_ref refcnt;
 } __kernel_type;
 
-struct bpf_iter_css___any {
-	__u64 opaque[3];
-} __attribute__((aligned(8)));
-
-extern int bpf_iter_css_new(struct bpf_iter_css___any *it, struct cgroup_subsys_state *start,
-			    unsigned int flags) __ksym;
-extern struct cgroup_subsys_state *bpf_iter_css_next(struct bpf_iter_css___any *it) __ksym;
-extern void bpf_iter_css_destroy(struct bpf_iter_css___any *it) __ksym;
-
 #define REF_ATOMIC 1		/* __PERCPU_REF_ATOMIC, linux/percpu-refcount.h */
 
 /* References on a css; 0 where they are spread over the CPUs, or are just being added up: the counter is biased then. */
@@ -67,7 +57,7 @@ static __always_inline __u64 references(struct cgroup_subsys_state *css)
 	return count > 0 ? count : 0;
 }
 
-SEC("syscall")
+SEC("?syscall")
 int find(struct find_args *args)
 {
 	struct mem_cgroup *root, *memcg;
@@ -94,6 +84,55 @@ int find(struct find_args *args)
 		args->usage = bpf_mem_cgroup_usage(memcg);
 		bpf_put_mem_cgroup(memcg);
 		args->after = references(css);
+	}
+	bpf_iter_css_destroy(&it);
+	bpf_rcu_read_unlock();
+	bpf_put_mem_cgroup(root);
+	return 0;
+}
+
+struct work_struct {
+	struct {
+		__s64 counter;
+	} data;
+} __kernel_type;
+
+struct cgroup_subsys_state___with_work {
+	struct work_struct destroy_work;
+} __kernel_type;
+
+/* The cgroup whose memcg is watched. */
+__u64 watched;
+
+/* How often it was found in the tree as the kernel began to free it, and how often get returned it then. */
+__u32 found_freed, got_freed;
+
+/* Work of the kernel on a css that nobody holds any more: it is then taken out of the tree, in which it still is. */
+SEC("?fentry/css_release_work_fn")
+int BPF_PROG(find_released, struct work_struct *work)
+{
+	unsigned long at = (unsigned long)work -
+			   bpf_core_field_offset(struct cgroup_subsys_state___with_work, destroy_work);
+	struct mem_cgroup *root, *memcg;
+	struct cgroup_subsys_state *css;
+	struct bpf_iter_css___any it;
+
+	root = bpf_get_root_mem_cgroup();
+	if (!root)
+		return 0;
+	bpf_rcu_read_lock();
+	bpf_iter_css_new(&it, &root->css, DESCENDANTS_PRE);
+	while ((css = bpf_iter_css_next(&it))) {
+		if (((struct cgroup_subsys_state___of_cgroup *)css)->cgroup->kn->id != watched)
+			continue;
+		if ((unsigned long)css != at)	/* the work is on a css of another controller */
+			continue;
+		found_freed++;
+		memcg = bpf_get_mem_cgroup(css);
+		if (!memcg)
+			continue;
+		got_freed++;
+		bpf_put_mem_cgroup(memcg);
 	}
 	bpf_iter_css_destroy(&it);
 	bpf_rcu_read_unlock();

@@ -12,7 +12,7 @@ char _license[] SEC("license") = "GPL";
 extern struct cgroup *bpf_cgroup_acquire(struct cgroup *cgrp) __ksym;
 
 SEC("?syscall")
-__failure __msg("R1 is scalar expected STRUCT cgroup")
+__failure __errno(EINVAL) __msg("R1 is scalar expected STRUCT cgroup")
 __msg_until("7.2", "R1 pointer type STRUCT cgroup must point to scalar, or struct with scalar")
 __msg_until("6.12", "arg#0 pointer type STRUCT cgroup must point to scalar, or struct with scalar")
 int probe(void *ctx)

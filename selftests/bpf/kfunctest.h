@@ -21,6 +21,8 @@
  *   __msg_until(generation, text), __not_msg_until(generation, text), __success_until(generation),
  *   __failure_until(generation)
  *			what older verifiers say or decide instead, up to this generation (kfunctest/annotations.py)
+ *   __errno(name)	what bpf(2) gives for a program that is refused; each of ours says it
+ *   __errno_until(generation, name)
  *   __needs_kfunc(name)	the program is nothing without this kfunc, which has nothing to do with memcgs
  */
 #ifndef KFUNCTEST_H
@@ -45,6 +47,8 @@
 #define __failure_until(generation)		__until_tag(generation, "test_expect_failure")
 #define __msg_until(generation, text)		__until_tag(generation, "test_expect_msg=" text)
 #define __not_msg_until(generation, text)	__until_tag(generation, "test_expect_not_msg=" text)
+#define __errno(name)				__test_tag("kfunctest_errno=" #name)
+#define __errno_until(generation, name)		__until_tag(generation, "kfunctest_errno=" #name)
 #define __needs_kfunc(name)			__test_tag("kfunctest_needs_kfunc=" #name)
 
 #endif

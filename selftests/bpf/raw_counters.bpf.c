@@ -15,6 +15,14 @@ char _license[] SEC("license") = "GPL";
 struct memcg_vmstats {
 	long state[1];
 	unsigned long events[1];
+	struct {
+		__s64 counter;
+	} stats_updates;
+} __kernel_type;
+
+struct memcg_vmstats_percpu {
+	long state[1];
+	unsigned long events[1];
 } __kernel_type;
 
 struct page_counter {
@@ -26,26 +34,43 @@ struct page_counter {
 struct mem_cgroup___raw {
 	struct page_counter memory;
 	struct memcg_vmstats *vmstats;
+	struct memcg_vmstats_percpu *vmstats_percpu;
 	struct {
 		__s64 counter;
 	} memory_events[1];
+} __kernel_type;
+
+struct mm_struct {
+	void *pgd;
+} __kernel_type;
+
+struct task_struct {
+	struct mm_struct *mm;
 } __kernel_type;
 
 /* Names of the kernel's that are in no header: found in its symbols when the object is loaded. */
 extern const void mem_cgroup_stats_index __ksym __weak;
 extern const void mem_cgroup_events_index __ksym __weak;
 extern const void page_offset_base __ksym __weak;
+extern const void __per_cpu_offset __ksym __weak;
 
 struct raw_args {
 	__u64 cgroup_id;
-	__u64 usage;		/* out, addresses: of the page counter's pages, ... */
-	__u64 state;		/* out: ... of vmstats->state[0], ... */
-	__u64 events;		/* out: ... of vmstats->events[0], ... */
-	__u64 memory_events;	/* out: ... of memory_events[0], ... */
-	__u64 direct_map;	/* out: ... and of where all physical memory is mapped; 0: at the kernel's fixed place */
+	__u32 cpu;			/* of read_cpu */
+	__u32 padding;
+	__u64 usage;			/* out, addresses: of the page counter's pages, ... */
+	__u64 state;			/* out: ... of state[0], in vmstats or of the CPU, ... */
+	__u64 events;			/* out: ... of events[0], ... */
+	__u64 memory_events;		/* out: ... of memory_events[0], ... */
+	__u64 pending;			/* out: ... of the updates that wait for a flush, ... */
+	__u64 direct_map;		/* out: ... of where all physical memory is mapped (0: at the kernel's fixed place), ... */
+	__u64 page_table;		/* out: ... and of the page table, in there */
+	__u64 state_bytes;		/* out, sizes of the arrays by the kernel's BTF: nothing behind them is a counter */
+	__u64 events_bytes;
+	__u64 memory_events_bytes;
 };
 
-/* The counters, as many as there may be: what lies behind the last is something else of the kernel's. */
+/* The counters, as many as there may be. */
 __u64 usage;
 __s64 state[MOST];
 __u64 events[MOST];
@@ -55,44 +80,93 @@ __s64 memory_events[MOST];
 __u8 state_index[MOST];
 __u8 events_index[MOST];
 
-static __always_inline void locate(struct mem_cgroup *memcg, struct raw_args *args)
+static __always_inline struct mem_cgroup *get(__u64 cgroup_id)
 {
-	struct mem_cgroup___raw *raw = (void *)memcg;
-	void *vmstats = raw->vmstats;
+	struct mem_cgroup *memcg;
+	struct cgroup *cgroup;
 
-	args->usage = (__u64)memcg + bpf_core_field_offset(struct mem_cgroup___raw, memory) +
-		      bpf_core_field_offset(struct page_counter, usage);
-	args->state = (__u64)vmstats + bpf_core_field_offset(struct memcg_vmstats, state);
-	args->events = (__u64)vmstats + bpf_core_field_offset(struct memcg_vmstats, events);
-	args->memory_events = (__u64)memcg + bpf_core_field_offset(struct mem_cgroup___raw, memory_events);
+	cgroup = bpf_cgroup_from_id(cgroup_id);
+	if (!cgroup)
+		return NULL;
+	memcg = bpf_get_mem_cgroup(&cgroup->self);
+	bpf_cgroup_release(cgroup);
+	return memcg;
+}
+
+static __always_inline void locate_memory(struct raw_args *args)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	args->page_table = (__u64)BPF_CORE_READ(task, mm, pgd);
 	args->direct_map = 0;
 	if (&page_offset_base)
 		bpf_probe_read_kernel(&args->direct_map, sizeof(args->direct_map), &page_offset_base);
 }
 
-SEC("syscall")
+/* Read a whole array of the kernel's, as long as the kernel's BTF says. */
+#define read_array(array, at, type, size)							\
+	({											\
+		(size) = bpf_core_field_size(type, array);					\
+		(size) > sizeof(array) ? -1 : bpf_probe_read_kernel(array, (size), (void *)(at)); \
+	})
+
+/* Returns 0, or 1 for no memcg, 2 for an index that the kernel's symbols lack, 3 for memory that cannot be read. */
+SEC("?syscall")
 int read_raw(struct raw_args *args)
 {
+	struct mem_cgroup___raw *raw;
 	struct mem_cgroup *memcg;
-	struct cgroup *cgroup;
+	void *vmstats;
 	long failed;
 
-	cgroup = bpf_cgroup_from_id(args->cgroup_id);
-	if (!cgroup)
-		return 1;
-	memcg = bpf_get_mem_cgroup(&cgroup->self);
-	bpf_cgroup_release(cgroup);
+	memcg = get(args->cgroup_id);
 	if (!memcg)
-		return 2;
-	locate(memcg, args);
+		return 1;
+	raw = (void *)memcg;
+	vmstats = raw->vmstats;
+	args->usage = (__u64)memcg + bpf_core_field_offset(struct mem_cgroup___raw, memory) +
+		      bpf_core_field_offset(struct page_counter, usage);
+	args->state = (__u64)vmstats + bpf_core_field_offset(struct memcg_vmstats, state);
+	args->events = (__u64)vmstats + bpf_core_field_offset(struct memcg_vmstats, events);
+	args->pending = (__u64)vmstats + bpf_core_field_offset(struct memcg_vmstats, stats_updates);
+	args->memory_events = (__u64)memcg + bpf_core_field_offset(struct mem_cgroup___raw, memory_events);
+	locate_memory(args);
 	failed = bpf_probe_read_kernel(&usage, sizeof(usage), (void *)args->usage);
-	failed |= bpf_probe_read_kernel(state, sizeof(state), (void *)args->state);
-	failed |= bpf_probe_read_kernel(events, sizeof(events), (void *)args->events);
-	failed |= bpf_probe_read_kernel(memory_events, sizeof(memory_events), (void *)args->memory_events);
+	failed |= read_array(state, args->state, struct memcg_vmstats, args->state_bytes);
+	failed |= read_array(events, args->events, struct memcg_vmstats, args->events_bytes);
+	failed |= read_array(memory_events, args->memory_events, struct mem_cgroup___raw, args->memory_events_bytes);
 	bpf_put_mem_cgroup(memcg);
 	if (!&mem_cgroup_stats_index || !&mem_cgroup_events_index)
-		return 3;
+		return 2;
 	failed |= bpf_probe_read_kernel(state_index, sizeof(state_index), &mem_cgroup_stats_index);
 	failed |= bpf_probe_read_kernel(events_index, sizeof(events_index), &mem_cgroup_events_index);
-	return failed ? 4 : 0;
+	return failed ? 3 : 0;
+}
+
+/* What one CPU counted in this memcg and none below it. Returns what read_raw does. */
+SEC("?syscall")
+int read_cpu(struct raw_args *args)
+{
+	__u64 offset = 0, at = 0;
+	struct mem_cgroup *memcg;
+	long failed;
+
+	memcg = get(args->cgroup_id);
+	if (!memcg)
+		return 1;
+	failed = bpf_probe_read_kernel(&at, sizeof(at), (void *)memcg + bpf_core_field_offset(struct mem_cgroup___raw,
+											     vmstats_percpu));
+	if (!&__per_cpu_offset) {
+		bpf_put_mem_cgroup(memcg);
+		return 2;
+	}
+	failed |= bpf_probe_read_kernel(&offset, sizeof(offset), (void *)&__per_cpu_offset + 8 * (__u64)args->cpu);
+	at += offset;
+	args->state = at + bpf_core_field_offset(struct memcg_vmstats_percpu, state);
+	args->events = at + bpf_core_field_offset(struct memcg_vmstats_percpu, events);
+	locate_memory(args);
+	failed |= read_array(state, args->state, struct memcg_vmstats_percpu, args->state_bytes);
+	failed |= read_array(events, args->events, struct memcg_vmstats_percpu, args->events_bytes);
+	bpf_put_mem_cgroup(memcg);
+	return failed ? 3 : 0;
 }

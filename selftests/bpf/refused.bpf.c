@@ -55,7 +55,7 @@ extern void bpf_local_irq_restore(unsigned long *flags) __ksym __weak;
 
 /* A tracepoint may fire anywhere, so its programs cannot sleep. */
 SEC("?tp_btf/task_newtask")
-__failure __msg("program must be sleepable to call sleepable kfunc bpf_mem_cgroup_flush_stats")
+__failure __errno(EACCES) __msg("program must be sleepable to call sleepable kfunc bpf_mem_cgroup_flush_stats")
 int BPF_PROG(flush_from_tracepoint)
 {
 	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();
@@ -69,7 +69,7 @@ int BPF_PROG(flush_from_tracepoint)
 
 /* Packets are handled in softirq context. */
 SEC("?tc")
-__failure __msg("program must be sleepable to call sleepable kfunc bpf_mem_cgroup_flush_stats")
+__failure __errno(EACCES) __msg("program must be sleepable to call sleepable kfunc bpf_mem_cgroup_flush_stats")
 int flush_from_tc(struct __sk_buff *skb)
 {
 	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();
@@ -83,7 +83,7 @@ int flush_from_tc(struct __sk_buff *skb)
 
 /* The cgroup iterator may sleep, but only a program of iter.s/ says that it does. */
 SEC("?iter/cgroup")
-__failure __msg("program must be sleepable to call sleepable kfunc bpf_mem_cgroup_flush_stats")
+__failure __errno(EACCES) __msg("program must be sleepable to call sleepable kfunc bpf_mem_cgroup_flush_stats")
 int flush_from_iterator(void *ctx)
 {
 	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();
@@ -108,7 +108,7 @@ static int flush_in_timer(void *map, int *key, struct timed *value)
 
 /* A timer's callback runs in an interrupt, even when a sleepable program armed the timer; which was overlooked once. */
 SEC("?syscall")
-__failure __msg("program must be sleepable to call sleepable kfunc bpf_mem_cgroup_flush_stats")
+__failure __errno(EACCES) __msg("program must be sleepable to call sleepable kfunc bpf_mem_cgroup_flush_stats")
 __success_until("6.12")
 int flush_from_timer(void *ctx)
 {
@@ -125,7 +125,7 @@ int flush_from_timer(void *ctx)
 
 /* A sleepable program gives up sleeping while it holds the RCU read lock. */
 SEC("?syscall")
-__failure __msg("kernel func bpf_mem_cgroup_flush_stats is sleepable within rcu_read_lock region")
+__failure __errno(EACCES) __msg("kernel func bpf_mem_cgroup_flush_stats is sleepable within rcu_read_lock region")
 int flush_under_rcu(void *ctx)
 {
 	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();
@@ -141,7 +141,7 @@ int flush_under_rcu(void *ctx)
 
 /* The same with preemption off ... */
 SEC("?syscall")
-__failure __msg("kernel func bpf_mem_cgroup_flush_stats is sleepable within non-preemptible region")
+__failure __errno(EACCES) __msg("kernel func bpf_mem_cgroup_flush_stats is sleepable within non-preemptible region")
 int flush_with_preemption_off(void *ctx)
 {
 	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();
@@ -157,7 +157,7 @@ int flush_with_preemption_off(void *ctx)
 
 /* ... and with interrupts off. */
 SEC("?syscall")
-__failure __msg("kernel func bpf_mem_cgroup_flush_stats is sleepable within IRQ-disabled region")
+__failure __errno(EACCES) __msg("kernel func bpf_mem_cgroup_flush_stats is sleepable within IRQ-disabled region")
 __needs_kfunc(bpf_local_irq_save)
 int flush_with_interrupts_off(void *ctx)
 {
@@ -175,7 +175,7 @@ int flush_with_interrupts_off(void *ctx)
 
 /* Nothing may be called under a bpf_spin_lock, not even a kfunc that never sleeps. */
 SEC("?tc")
-__failure __msg("function calls are not allowed while holding a lock")
+__failure __errno(EINVAL) __msg("function calls are not allowed while holding a lock")
 int usage_under_spin_lock(struct __sk_buff *skb)
 {
 	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();
@@ -197,12 +197,12 @@ int usage_under_spin_lock(struct __sk_buff *skb)
 /* 2. Only a trusted memcg is taken */
 
 #define __null_refused \
-	__failure __msg("Possibly NULL pointer passed to trusted R1") \
+	__failure __errno(EACCES) __msg("Possibly NULL pointer passed to trusted R1") \
 	__msg_until("6.12", "Possibly NULL pointer passed to trusted arg0")
 
 /* What is no pointer to a kernel object at all. */
 #define __refused_as(what) \
-	__failure __msg("R1 is " what " expected STRUCT mem_cgroup") \
+	__failure __errno(EINVAL) __msg("R1 is " what " expected STRUCT mem_cgroup") \
 	__msg_until("7.2", "R1 pointer type STRUCT mem_cgroup must point to scalar, or struct with scalar") \
 	__msg_until("6.12", "arg#0 pointer type STRUCT mem_cgroup must point to scalar, or struct with scalar")
 
@@ -277,7 +277,7 @@ int usage_of_stack_buffer(void *ctx)
 
 /* A pointer that was followed from another object says nothing about how long its target lives. */
 SEC("?tp_btf/task_newtask")
-__failure __msg("R1 must be referenced or trusted")
+__failure __errno(EINVAL) __msg("R1 must be referenced or trusted")
 int BPF_PROG(usage_of_followed_pointer)
 {
 	struct task_struct *task = (void *)bpf_get_current_task_btf();
@@ -288,7 +288,7 @@ int BPF_PROG(usage_of_followed_pointer)
 
 /* A cgroup is not a memcg: get translates one to the other. */
 SEC("?syscall")
-__failure __msg("R1 expected pointer to STRUCT mem_cgroup but R1 has a pointer to STRUCT cgroup")
+__failure __errno(EINVAL) __msg("R1 expected pointer to STRUCT mem_cgroup but R1 has a pointer to STRUCT cgroup")
 __msg_until("6.12", "args#0 expected pointer to STRUCT mem_cgroup but R1 has a pointer to STRUCT cgroup")
 int usage_of_cgroup(__u64 *ctx)
 {
@@ -303,7 +303,7 @@ int usage_of_cgroup(__u64 *ctx)
 
 /* get takes an RCU pointer; a sleepable program has one only between rcu_read_lock and unlock. */
 SEC("?syscall")
-__failure __msg("R1 must be a rcu pointer")
+__failure __errno(EINVAL) __msg("R1 must be a rcu pointer")
 int get_without_rcu(void *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task_btf();
@@ -317,7 +317,7 @@ int get_without_rcu(void *ctx)
 /* 3. Every get needs one put */
 
 #define __leak_refused \
-	__failure __msg("Unreleased reference id={{[0-9]+}} alloc_insn={{[0-9]+}}") \
+	__failure __errno(EINVAL) __msg("Unreleased reference id={{[0-9]+}} alloc_insn={{[0-9]+}}") \
 	__msg("BPF_EXIT instruction in main prog would lead to reference leak") \
 	__msg_until("6.12", "Unreleased reference id={{[0-9]+}} alloc_insn={{[0-9]+}}")
 
@@ -352,7 +352,7 @@ int not_put_on_error_path(__u64 *ctx)
 
 /* After the first put the program owns nothing that it could put. */
 SEC("?syscall")
-__failure __msg("release kfunc bpf_put_mem_cgroup expects referenced PTR_TO_BTF_ID passed to R1")
+__failure __errno(EINVAL) __msg("release kfunc bpf_put_mem_cgroup expects referenced PTR_TO_BTF_ID passed to R1")
 __msg_until("6.12", "arg#0 pointer type STRUCT mem_cgroup must point to scalar, or struct with scalar")
 int put_twice(void *ctx)
 {
@@ -367,7 +367,7 @@ int put_twice(void *ctx)
 
 /* A tracepoint's argument may be read, but it was not acquired by the program. */
 SEC("?tp_btf/memcg_flush_stats")
-__failure __msg("release kfunc bpf_put_mem_cgroup expects referenced PTR_TO_BTF_ID passed to R1")
+__failure __errno(EINVAL) __msg("release kfunc bpf_put_mem_cgroup expects referenced PTR_TO_BTF_ID passed to R1")
 int BPF_PROG(put_of_tracepoint_argument, struct mem_cgroup *memcg)
 {
 	bpf_put_mem_cgroup(memcg);
@@ -392,7 +392,7 @@ int usage_after_put(void *ctx)
 
 /* Holding a reference allows to look, not to change: that is what the files of the cgroup are for. */
 SEC("?syscall")
-__failure __msg("only read is supported")
+__failure __errno(EACCES) __msg("only read is supported")
 int write_to_memcg(void *ctx)
 {
 	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();

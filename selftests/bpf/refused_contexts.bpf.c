@@ -22,9 +22,9 @@ static __always_inline int flush_root(void)
 /* 1. Flushing where the caller cannot sleep */
 
 #define __must_sleep \
-	__failure __msg("program must be sleepable to call sleepable kfunc bpf_mem_cgroup_flush_stats")
+	__failure __errno(EACCES) __msg("program must be sleepable to call sleepable kfunc bpf_mem_cgroup_flush_stats")
 #define __within(region) \
-	__failure __msg("kernel func bpf_mem_cgroup_flush_stats is sleepable within " region)
+	__failure __errno(EACCES) __msg("kernel func bpf_mem_cgroup_flush_stats is sleepable within " region)
 
 SEC("?xdp")
 __must_sleep
@@ -107,7 +107,7 @@ int flush_in_function_with_preemption_off(void *ctx)
 /* Locks nest: the inner unlock gives nothing back. */
 SEC("?syscall")
 __within("rcu_read_lock region")
-__msg_until("6.12", "nested rcu read lock (kernel function bpf_rcu_read_lock)")
+__errno_until("6.12", EINVAL) __msg_until("6.12", "nested rcu read lock (kernel function bpf_rcu_read_lock)")
 int flush_under_nested_rcu(void *ctx)
 {
 	bpf_rcu_read_lock();
@@ -125,7 +125,7 @@ __attribute__((noinline)) int flush_in_global_function(void)
 
 /* A global function is judged once, for all its callers: whether it may sleep is remembered; which was overlooked once. */
 SEC("?syscall")
-__failure __msg("sleepable global function flush_in_global_function() called in rcu_read_lock region")
+__failure __errno(EINVAL) __msg("sleepable global function flush_in_global_function() called in rcu_read_lock region")
 __success_until("6.12")
 int flush_in_global_function_under_rcu(void *ctx)
 {
@@ -136,7 +136,7 @@ int flush_in_global_function_under_rcu(void *ctx)
 }
 
 SEC("?syscall")
-__failure __msg("sleepable global function flush_in_global_function() called in non-preemptible region")
+__failure __errno(EINVAL) __msg("sleepable global function flush_in_global_function() called in non-preemptible region")
 __msg_until("6.12", "global function calls are not allowed with preemption disabled")
 int flush_in_global_function_with_preemption_off(void *ctx)
 {
@@ -147,7 +147,8 @@ int flush_in_global_function_with_preemption_off(void *ctx)
 }
 
 SEC("?tc")
-__failure __msg("sleepable global function flush_in_global_function() called in non-sleepable prog")
+__failure __errno(EINVAL) __msg("sleepable global function flush_in_global_function() called in non-sleepable prog")
+__errno_until("6.12", EACCES)
 __msg_until("6.12", "program must be sleepable to call sleepable kfunc bpf_mem_cgroup_flush_stats")
 int flush_in_global_function_of_tc(struct __sk_buff *skb)
 {
@@ -177,9 +178,10 @@ int flush_from_timer_of_tc(struct __sk_buff *skb)
 
 /* 2. Any kfunc while a program holds its spin lock */
 
-#define locked_program(name, call)						\
+#define locked_program(name, call, ...)						\
 	SEC("?tc")								\
-	__failure __msg("function calls are not allowed while holding a lock")	\
+	__VA_ARGS__								\
+	__failure __errno(EINVAL) __msg("function calls are not allowed while holding a lock")	\
 	int name(struct __sk_buff *skb)						\
 	{									\
 		struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();		\
@@ -205,4 +207,6 @@ locked_program(get_under_spin_lock, if (bpf_get_mem_cgroup(&memcg->css)) key++)
 locked_program(put_under_spin_lock, bpf_put_mem_cgroup(memcg))
 locked_program(page_state_under_spin_lock, bpf_mem_cgroup_page_state(memcg, 0))
 locked_program(vm_events_under_spin_lock, bpf_mem_cgroup_vm_events(memcg, 0))
+locked_program(memory_events_under_spin_lock, bpf_mem_cgroup_memory_events(memcg, 0),
+	       __needs_kfunc(bpf_mem_cgroup_memory_events))
 locked_program(flush_under_spin_lock_of_tc, bpf_mem_cgroup_flush_stats(memcg))

@@ -6,7 +6,7 @@
 char _license[] SEC("license") = "Proprietary";
 
 SEC("?syscall")
-__failure __msg("cannot call kernel function from non-GPL compatible program")
+__failure __errno(EINVAL) __msg("cannot call kernel function from non-GPL compatible program")
 int kfunc_without_gpl(void *ctx)
 {
 	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();

@@ -12,17 +12,17 @@ char _license[] SEC("license") = "GPL";
 unsigned long seen;
 
 #define __null_refused \
-	__failure __msg("Possibly NULL pointer passed to trusted R1") \
+	__failure __errno(EACCES) __msg("Possibly NULL pointer passed to trusted R1") \
 	__msg_until("6.12", "Possibly NULL pointer passed to trusted arg0")
 
 /* What is no pointer to a kernel object at all. */
 #define __refused_as(what, type) \
-	__failure __msg("R1 is " what " expected STRUCT " type) \
+	__failure __errno(EINVAL) __msg("R1 is " what " expected STRUCT " type) \
 	__msg_until("7.2", "R1 pointer type STRUCT " type " must point to scalar, or struct with scalar") \
 	__msg_until("6.12", "arg#0 pointer type STRUCT " type " must point to scalar, or struct with scalar")
 
 #define __leak_refused \
-	__failure __msg("Unreleased reference id={{[0-9]+}} alloc_insn={{[0-9]+}}")
+	__failure __errno(EINVAL) __msg("Unreleased reference id={{[0-9]+}} alloc_insn={{[0-9]+}}")
 
 /* 1. KF_ACQUIRE: what was got must be put */
 
@@ -110,7 +110,7 @@ struct {
 
 /* The program that follows does not know what it would owe. */
 SEC("?tc")
-__failure __msg("would lead to reference leak")
+__failure __errno(EINVAL) __msg("would lead to reference leak")
 int got_before_tail_call(struct __sk_buff *skb)
 {
 	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();
@@ -125,7 +125,7 @@ int got_before_tail_call(struct __sk_buff *skb)
 /* 2. KF_RET_NULL: what may be NULL is not to be followed */
 
 SEC("?syscall")
-__failure __msg("R{{[0-9]}} invalid mem access '{{(trusted_)?}}ptr_or_null_'")
+__failure __errno(EACCES) __msg("R{{[0-9]}} invalid mem access '{{(trusted_)?}}ptr_or_null_'")
 int field_of_root_without_null_check(void *ctx)
 {
 	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();
@@ -164,8 +164,9 @@ int put_of_got_without_null_check(void *ctx)
 }
 
 /* Each of the others as usage in refused.bpf.c. */
-#define unchecked(name, call)							\
+#define unchecked(name, call, ...)						\
 	SEC("?syscall")								\
+	__VA_ARGS__								\
 	__null_refused								\
 	int name##_without_null_check(void *ctx)				\
 	{									\
@@ -179,6 +180,7 @@ int put_of_got_without_null_check(void *ctx)
 
 unchecked(page_state, bpf_mem_cgroup_page_state(memcg, 0))
 unchecked(vm_events, bpf_mem_cgroup_vm_events(memcg, 0))
+unchecked(memory_events, bpf_mem_cgroup_memory_events(memcg, 0), __needs_kfunc(bpf_mem_cgroup_memory_events))
 unchecked(flush_stats, bpf_mem_cgroup_flush_stats(memcg))
 
 /* 3. KF_RELEASE: what is put was got, and is gone */
@@ -199,7 +201,7 @@ int copy_used_after_put(void *ctx)
 }
 
 SEC("?syscall")
-__failure __msg("R{{[0-9]}} invalid mem access 'scalar'")
+__failure __errno(EACCES) __msg("R{{[0-9]}} invalid mem access 'scalar'")
 int field_read_after_put(void *ctx)
 {
 	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();
@@ -247,7 +249,7 @@ int used_after_put_on_one_path(__u64 *ctx)
 }
 
 SEC("?syscall")
-__failure __msg("must have zero offset when passed to release func or trusted arg to kfunc")
+__failure __errno(EINVAL) __msg("must have zero offset when passed to release func or trusted arg to kfunc")
 int put_of_the_middle(void *ctx)
 {
 	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();
@@ -259,7 +261,7 @@ int put_of_the_middle(void *ctx)
 
 /* What was acquired by another kfunc is for that one's counterpart. */
 SEC("?syscall")
-__failure __msg("expected pointer to STRUCT mem_cgroup but R1 has a pointer to STRUCT cgroup")
+__failure __errno(EINVAL) __msg("expected pointer to STRUCT mem_cgroup but R1 has a pointer to STRUCT cgroup")
 int put_of_cgroup(__u64 *ctx)
 {
 	struct cgroup *cgroup = bpf_cgroup_from_id(*ctx);
@@ -271,7 +273,7 @@ int put_of_cgroup(__u64 *ctx)
 
 /* And the other way round. */
 SEC("?syscall")
-__failure __msg("expected pointer to STRUCT cgroup but R1 has a pointer to STRUCT mem_cgroup")
+__failure __errno(EINVAL) __msg("expected pointer to STRUCT cgroup but R1 has a pointer to STRUCT mem_cgroup")
 int cgroup_release_of_memcg(void *ctx)
 {
 	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();
@@ -282,7 +284,7 @@ int cgroup_release_of_memcg(void *ctx)
 }
 
 SEC("?syscall")
-__failure __msg("release kfunc bpf_put_mem_cgroup expects referenced PTR_TO_BTF_ID passed to R1")
+__failure __errno(EINVAL) __msg("release kfunc bpf_put_mem_cgroup expects referenced PTR_TO_BTF_ID passed to R1")
 __msg_until("6.12", "arg#0 pointer type STRUCT mem_cgroup must point to scalar, or struct with scalar")
 int put_of_number(void *ctx)
 {
@@ -328,7 +330,7 @@ int get_by_stack_buffer(void *ctx)
 
 /* What was found under the lock may be gone when it is given back. */
 SEC("?syscall")
-__failure __msg("R1 must be a rcu pointer")
+__failure __errno(EINVAL) __msg("R1 must be a rcu pointer")
 int get_after_rcu(void *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task_btf();
@@ -346,7 +348,7 @@ int get_after_rcu(void *ctx)
 
 /* A task is no css. */
 SEC("?syscall")
-__failure __msg("expected pointer to STRUCT cgroup_subsys_state but R1 has a pointer to STRUCT task_struct")
+__failure __errno(EINVAL) __msg("expected pointer to STRUCT cgroup_subsys_state but R1 has a pointer to STRUCT task_struct")
 int get_by_task(void *ctx)
 {
 	struct mem_cgroup *memcg = bpf_get_mem_cgroup((void *)bpf_get_current_task_btf());
@@ -359,7 +361,7 @@ int get_by_task(void *ctx)
 /* 5. The rest takes a memcg that is trusted, from its beginning */
 
 SEC("?tp_btf/task_newtask")
-__failure __msg("R1 must be referenced or trusted")
+__failure __errno(EINVAL) __msg("R1 must be referenced or trusted")
 int page_state_of_followed_pointer(void *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task_btf();
@@ -369,7 +371,7 @@ int page_state_of_followed_pointer(void *ctx)
 }
 
 SEC("?tp_btf/task_newtask")
-__failure __msg("R1 must be referenced or trusted")
+__failure __errno(EINVAL) __msg("R1 must be referenced or trusted")
 int vm_events_of_followed_pointer(void *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task_btf();
@@ -378,8 +380,19 @@ int vm_events_of_followed_pointer(void *ctx)
 	return 0;
 }
 
+SEC("?tp_btf/task_newtask")
+__failure __errno(EINVAL) __msg("R1 must be referenced or trusted")
+__needs_kfunc(bpf_mem_cgroup_memory_events)
+int memory_events_of_followed_pointer(void *ctx)
+{
+	struct task_struct *task = (void *)bpf_get_current_task_btf();
+
+	seen = bpf_mem_cgroup_memory_events(task->active_memcg, 0);
+	return 0;
+}
+
 SEC("?iter.s/cgroup")
-__failure __msg("R1 must be referenced or trusted")
+__failure __errno(EINVAL) __msg("R1 must be referenced or trusted")
 int flush_of_followed_pointer(void *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task_btf();
@@ -408,7 +421,7 @@ __attribute__((noinline)) int read_in_global_function(struct mem_cgroup *memcg)
 
 /* A global function that does not say that its memcg is trusted gets bytes that it could write to. */
 SEC("?syscall")
-__failure __msg("only read is supported")
+__failure __errno(EINVAL) __msg("only read is supported")
 __msg("Caller passes invalid args into func#1 ('read_in_global_function')")
 __msg_until("6.12", "Validating read_in_global_function() func#1")
 __msg_until("6.12", "arg#0 pointer type STRUCT mem_cgroup must point to scalar, or struct with scalar")
@@ -428,7 +441,7 @@ extern void mem_cgroup_flush_stats(struct mem_cgroup *memcg) __ksym __weak;
 /* 6. What is not registered is not for programs, however alike it is */
 
 SEC("?syscall")
-__failure __msg("calling kernel function mem_cgroup_flush_stats is not allowed")
+__failure __errno(EACCES) __msg("calling kernel function mem_cgroup_flush_stats is not allowed")
 int kernel_function_that_is_no_kfunc(void *ctx)
 {
 	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();

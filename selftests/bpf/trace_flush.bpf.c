@@ -39,6 +39,9 @@ struct flush_args {
 /* The cgroup id of the memcg that is watched. */
 __u64 watched;
 
+/* How many updates the kernel found pending when it last told of a flush of the watched one; below 0: it did not tell. */
+__s64 found;
+
 /* How often the kernel told of a flush of the watched one, and how many of these were needed or forced. */
 __u64 fired, needed, forced;
 
@@ -53,7 +56,7 @@ struct {
 	__type(value, __u64);
 } flushes SEC(".maps");
 
-static __always_inline void count(struct cgroup *cgroup, int is_needed, int is_forced)
+static __always_inline void count(struct cgroup *cgroup, __s64 updates, int is_needed, int is_forced)
 {
 	__u64 id = ((struct cgroup___with_node *)cgroup)->kn->id;
 	__u64 *count, one = 1;
@@ -68,12 +71,13 @@ static __always_inline void count(struct cgroup *cgroup, int is_needed, int is_f
 	fired++;
 	needed += is_needed;
 	forced += is_forced;
+	found = updates;
 }
 
 SEC("?tp_btf/memcg_flush_stats")
 int BPF_PROG(on_flush, struct mem_cgroup *memcg, __s64 stats_updates, _Bool force, _Bool needs_flush)
 {
-	count(memcg->css.cgroup, needs_flush, force);
+	count(memcg->css.cgroup, stats_updates, needs_flush, force);
 	return 0;
 }
 
@@ -81,7 +85,7 @@ int BPF_PROG(on_flush, struct mem_cgroup *memcg, __s64 stats_updates, _Bool forc
 SEC("?fentry/cgroup_rstat_flush")
 int BPF_PROG(on_needed_flush, struct cgroup *cgroup)
 {
-	count(cgroup, 1, 0);
+	count(cgroup, -1, 1, 0);
 	return 0;
 }
 
@@ -94,8 +98,12 @@ static __always_inline void flush_once(struct mem_cgroup *memcg, struct flush *f
 {
 	__u64 needed_before = needed, forced_before = forced;
 
+	found = -1;
 	flush->pending = pending(memcg);
 	bpf_mem_cgroup_flush_stats(memcg);
+	/* The kernel's own look decides: its flusher may have been here since ours. */
+	if (found >= 0)
+		flush->pending = found;
 	flush->left = pending(memcg);
 	flush->needed = needed - needed_before;
 	flush->forced = forced - forced_before;

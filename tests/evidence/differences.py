@@ -27,6 +27,9 @@ DIFFERENCES: Final[tuple[Difference, ...]] = (
             "test_memory_events::test_memory_events_are_zero_in_a_new_memcg",
             "test_memory_events::test_memory_events_after_an_oom_kill",
             "test_memory_events::test_memory_events_count_the_high_limit",
+            "test_memory_events::test_memory_events_count_a_kill_of_the_whole_group",
+            "test_memory_events::test_memory_events_count_protection_that_did_not_hold",
+            "test_memory_events::test_memory_events_are_local_where_the_mount_says_so",
             "test_memory_events::test_memory_events_of_a_child_show_in_its_parent",
             "test_memory_events::test_memory_events_of_an_index_outside_the_enum_are_minus_one",
             "test_memory_events::test_memory_events_take_the_last_index",
@@ -34,6 +37,9 @@ DIFFERENCES: Final[tuple[Difference, ...]] = (
             "test_items::test_memory_events_of_any_number_are_minus_one_or_an_event",
             "test_raw_counters::test_any_count_of_memory_events_is_told_as_it_is",
             "test_swap::test_memory_events_count_what_memory_swap_events_does",
+            "test_swap::test_memory_events_count_swap_beyond_its_high_limit",
+            "test_root::test_root_does_not_count_the_events_of_its_children",
+            "test_root::test_root_counts_the_kill_of_a_task_of_its_own",
             "test_oom_policy::test_an_oom_policy_reads_the_victims_memcg_and_all_above_it",
         ),
         ("test_presence::test_no_kfunc_of_another_revision_is_in_btf",),
@@ -74,14 +80,20 @@ DIFFERENCES: Final[tuple[Difference, ...]] = (
 #: What is not applicable by a contract, each with the reason that the run gives.
 NOT_APPLICABLE: Final[Mapping[str, frozenset[str]]] = {
     "v7.0": frozenset({"test_root::test_root_usage_is_what_the_system_counts"}),
-    # No memory_events, the root has another usage, no range is checked; and 6.12 has neither a tracepoint of flushes
-    # nor bpf_local_irq_save().
+    # No memory_events, the root has another usage, no range is checked; and 6.12 has neither tracepoints of flushes and
+    # of updates nor bpf_local_irq_save().
     "v2 on 6.12": frozenset(
         {
+            "test_flush_stats::test_an_update_counts_for_its_pages",
             "test_hierarchy::test_events_of_a_leaf_are_those_of_everybody_above_it",
             "test_items::test_memory_events_of_any_number_are_minus_one_or_an_event",
             "test_raw_counters::test_any_count_of_memory_events_is_told_as_it_is",
             "test_swap::test_memory_events_count_what_memory_swap_events_does",
+            "test_swap::test_memory_events_count_swap_beyond_its_high_limit",
+            "test_memory_events::test_memory_events_have_a_key_in_a_file_for_each",
+            "test_memory_events::test_memory_events_count_a_kill_of_the_whole_group",
+            "test_memory_events::test_memory_events_count_protection_that_did_not_hold",
+            "test_memory_events::test_memory_events_are_local_where_the_mount_says_so",
             "test_memory_events::test_memory_events_after_an_oom_kill",
             "test_memory_events::test_memory_events_are_zero_in_a_new_memcg",
             "test_memory_events::test_memory_events_count_the_high_limit",
@@ -91,12 +103,17 @@ NOT_APPLICABLE: Final[Mapping[str, frozenset[str]]] = {
             "test_program_types::test_program_type_may_call[raw_tp_s]",
             "test_program_types::test_program_type_may_call[tp_btf_s]",
             "test_program_types::test_program_type_may_call[tracepoint_s]",
+            "test_root::test_root_does_not_count_the_events_of_its_children",
+            "test_root::test_root_counts_the_kill_of_a_task_of_its_own",
             "test_root::test_root_usage_follows_what_a_child_charges",
             "test_root::test_root_usage_leaves_out_what_tasks_of_the_root_use",
             "test_verifier::test_the_verifier_accepts[tracepoint_argument_without_get]",
             "test_verifier::test_the_verifier_accepts_where_it_may[read_with_interrupts_off]",
             "test_verifier::test_the_verifier_refuses[flush_with_interrupts_off]",
             "test_verifier::test_the_verifier_refuses[put_of_tracepoint_argument]",
+            "test_verifier::test_the_verifier_refuses_where_it_must[memory_events_under_spin_lock]",
+            "test_verifier::test_the_verifier_refuses_by_the_flags[memory_events_without_null_check]",
+            "test_verifier::test_the_verifier_refuses_by_the_flags[memory_events_of_followed_pointer]",
             "test_vm_events::test_vm_events_of_an_index_outside_the_enum_are_minus_one",
         }
     ),

@@ -41,7 +41,7 @@ PATCH = """Subject: [PATCH] init: what no compiler takes
 
 def test_a_kernel_of_the_matrix_does_not_build(tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
-    for name in ("kfunctest", "selftests", "kernel-config"):
+    for name in ("kfunctest", "selftests", "kernel-config", "docs"):
         shutil.copytree(CHECKOUT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("conftest.py", "pyproject.toml"):
         shutil.copy(CHECKOUT / name, checkout)

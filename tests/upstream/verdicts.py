@@ -94,11 +94,11 @@ def _of_file(vm: Vm, file: Compiled, wanted: dict[str, Expectation], auxiliary: 
     try:
         said = vm.call_within(_SECONDS, upstream.judge, vm.file(file.path), asked, auxiliary)
     except GuestError as error:
-        said = dict.fromkeys(wanted, (-1, f"not asked: {error}", 0, ""))
+        said = dict.fromkeys(wanted, (-1, "", 0, f"not asked: {error}"))
     found = []
     for (name, _, _, run), expectation in zip(asked, wanted.values(), strict=True):
         number, log, result, why = said[name]
-        wrong = expectation.mismatch(number == 0, log) or why or (run and expectation.returned_wrongly(result)) or ""
+        wrong = why or expectation.mismatch(number == 0, log) or (run and expectation.returned_wrongly(result)) or ""
         count = 1 + len(expectation.messages) + (expectation.retval is not None)
         found.append(Judged(file.name, name, count, wrong, expectation.not_held))
     return found

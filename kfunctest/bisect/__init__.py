@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which commit, or which patch of a series, changed what the suite says of a kernel."""

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The commands behind scripts/bisect and scripts/series; ``step`` is for a ``git bisect run`` of somebody's own."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+from kfunctest.bisect import command, series, step
+
+
+def main(argv: list[str]) -> int:
+    """Run one of the commands; returns its exit status."""
+    # What we started is ended before we are.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    commands = {"step": step.main, "series": series.main}
+    if argv and argv[0] in commands:
+        return commands[argv[0]](argv[1:])
+    return command.main(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the commands of this room understand, and how they end."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, NoReturn
+
+from kfunctest import contract
+from kfunctest.bisect.trials import Selection
+from kfunctest.errors import EXIT_INFRA, EXIT_USAGE, KfunctestError, SpecError
+from kfunctest.gate.suite import CHECKOUT
+from kfunctest.kernels import fragments, patches, paths
+from kfunctest.kernels.patches import Patch
+
+#: ``git bisect run`` stops at a status of 128 and above, and takes anything lower for a verdict. So ours are those that
+#: they are elsewhere, plus this. (git-bisect(1), "bisect run")
+ABORT: Final = 128
+GOOD: Final = 0
+BAD: Final = 1
+UNTESTABLE: Final = 125
+EXIT_INTERRUPTED: Final = 130
+#: What is ours to say.
+_OURS: Final = ("--kernel", "--results")
+
+
+class Parser(argparse.ArgumentParser):
+    """With a status that ``git bisect run`` takes for no verdict."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with one line."""
+        self.exit(ABORT + EXIT_USAGE, f"{self.prog}: {message}; see --help\n")
+
+
+def add_tests(parser: argparse.ArgumentParser) -> None:
+    """Declare which tests are run, and on what."""
+    parser.add_argument("tests", nargs="*", metavar="TEST", help="files or ids of tests (default: all)")
+    parser.add_argument("-k", dest="expression", metavar="EXPR", help="tests whose name fits, as in pytest -k")
+    parser.add_argument("-m", dest="marked", metavar="EXPR", help="tests by their markers, as in pytest -m")
+    parser.add_argument(
+        "--flavour",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"add a fragment of kernel-config (repeatable): {', '.join(fragments.names())}",
+    )
+    parser.add_argument("--contract", metavar="NAME", help="declare what is judged by (default: by each kernel's BTF)")
+    parser.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto", help="the accelerator")
+    parser.add_argument(
+        "--minutes", type=positive, default=180, metavar="N", help="what one run of the tests may take (default: 180)"
+    )
+
+
+def add_patch(parser: argparse.ArgumentParser) -> None:
+    """Declare patches that every commit gets."""
+    parser.add_argument(
+        "--patch", action="append", default=[], metavar="PATH", help="apply this to each commit (repeatable, in order)"
+    )
+
+
+def positive(text: str) -> int:
+    """A number of one or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of one or more")
+    return int(text)
+
+
+def tests(options: argparse.Namespace, words: Sequence[str]) -> Selection:
+    """Which tests are asked for; ``words`` stood behind a ``--``. Raises SpecError."""
+    if options.contract:
+        contract.by_name(options.contract)
+    for word in words:
+        if word.partition("=")[0] in _OURS:
+            raise SpecError(f"{word} is not for you to say here", remedy="leave it out")
+    chosen = [*(("-k", options.expression) if options.expression else ())]
+    chosen += [*(("-m", f"kfunc and ({options.marked})") if options.marked else ())]
+    accel = () if options.accel == "auto" else ("--accel", options.accel)
+    return Selection(tuple(map(_test, options.tests)) or ("selftests",), (*chosen, *accel, *words))
+
+
+def _test(text: str) -> str:
+    """A test as pytest takes it from the checkout: seen from where the user is, or from there."""
+    file, colons, name = text.partition("::")
+    seen = base() / file
+    path = seen if seen.exists() else CHECKOUT / file
+    if not path.exists():
+        raise SpecError(f"there is no test {text}", remedy="name a file of selftests/, or FILE::TEST")
+    return f"{path.resolve().relative_to(CHECKOUT)}{colons}{name}" if path.resolve().is_relative_to(CHECKOUT) else text
+
+
+def read_patches(options: argparse.Namespace) -> tuple[Patch, ...]:
+    """The patches that were named. Raises SpecError."""
+    return patches.read([paths.written(path, base()) for path in options.patch])
+
+
+def base() -> Path:
+    """Where a relative path starts: scripts change to the checkout."""
+    return Path(os.environ.get("KFUNCTEST_CWD", ""))
+
+
+def say(line: str) -> None:
+    """One line for the person who waits."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def ended(name: str, work: Callable[[], int], *, resume: str = "") -> int:
+    """The status of ``work``: its own, or one that ``git bisect run`` takes for no verdict, with one line."""
+    try:
+        return work()
+    except KfunctestError as error:
+        evidence = f"{error.evidence.rstrip()}\n" if error.evidence else ""
+        more = f"\n{name}: {resume}" if resume and error.exit_status == EXIT_INFRA else ""
+        sys.stderr.write(f"{evidence}{name}: {error}{more}\n")
+        return ABORT + error.exit_status
+    except OSError as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        return ABORT + EXIT_INFRA
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{name}: interrupted{f'; {resume}' if resume else ''}\n")
+        return EXIT_INTERRUPTED
+    except Exception:  # noqa: BLE001 (Python's own status for it is 1, which says that a commit is bad)
+        traceback.print_exc()
+        return ABORT + EXIT_INFRA

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""scripts/bisect: two ends and a tree in, a culprit and its report out. Killed at any time, it goes on from there."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from kfunctest import cache, results
+from kfunctest.bisect import asked, history, mail, report
+from kfunctest.bisect.asked import BAD, GOOD, UNTESTABLE, say
+from kfunctest.bisect.builder import Builder
+from kfunctest.bisect.history import History
+from kfunctest.bisect.judge import Builds, Judge
+from kfunctest.bisect.memory import NAME, Memory
+from kfunctest.bisect.report import Facts, Report
+from kfunctest.bisect.trials import Selection, Trials
+from kfunctest.bisect.walk import Found, Walk
+from kfunctest.gate.suite import CHECKOUT, Suite, pytest_suite
+from kfunctest.kernels import paths, toolchain
+from kfunctest.kernels.patches import Patch
+from kfunctest.kernels.progress import Progress
+
+RESULTS: Final = CHECKOUT / "results"
+RESUME: Final = "what was found so far is kept: the same command goes on from there"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line asked for."""
+
+    tree: Path
+    good: str
+    bad: str
+    tests: Selection
+    tries: int
+    command: str
+    patches: tuple[Patch, ...] = ()
+    flavours: tuple[str, ...] = ()
+    contract: str | None = None
+    results: Path = RESULTS
+    fresh: bool = False
+    argues: bool = True
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit status."""
+    end = list(argv).index("--") if "--" in argv else len(argv)
+    options = _parser().parse_args(argv[:end])
+    resume = RESUME
+
+    def work() -> int:
+        wanted = _asked(options, argv, asked.tests(options, argv[end + 1 :]))
+        builder = Builder(wanted.tree, wanted.patches, wanted.flavours, wanted.contract, Progress())
+        return bisect(wanted, builder, pytest_suite(60.0 * options.minutes, _show))
+
+    return asked.ended("bisect", work, resume=resume)
+
+
+def _show(data: bytes) -> None:
+    """Show nothing of pytest's: it is kept, and a line a step is what a person can follow."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = asked.Parser(
+        prog="scripts/bisect",
+        description="find the commit since which the suite fails: prove both ends, then let git bisect choose",
+        epilog="What stands behind a -- goes to pytest. Exit status: 0: found, and it held when run again; 1: found, "
+        "and it did not hold; 125: only commits that cannot be tested are left; 131: the machine, a tool or the "
+        "network stopped it, and the same command goes on; 132: what was asked for cannot be, or the "
+        "ends are not what they are said to be; 130: interrupted",
+    )
+    parser.add_argument(
+        "--tree", default=".", metavar="DIR", help="the kernel's git tree; it is only read (default: .)"
+    )
+    parser.add_argument("--good", required=True, metavar="REV", help="a commit at which it worked")
+    parser.add_argument("--bad", required=True, metavar="REV", help="a commit at which it does not")
+    asked.add_tests(parser)
+    asked.add_patch(parser)
+    parser.add_argument(
+        "--tries",
+        type=asked.positive,
+        default=3,
+        metavar="N",
+        help="how often the ends are run; and what may be flaky, before it counts as good (default: 3)",
+    )
+    parser.add_argument("--results", metavar="DIR", help="where all is kept (default: results/ below the checkout)")
+    parser.add_argument("--fresh", action="store_true", help="forget what an earlier run of this bisection found")
+    parser.add_argument("--build-all", action="store_true", help="build every commit, even if it cannot differ")
+    return parser
+
+
+def _asked(options: argparse.Namespace, argv: Sequence[str], tests: Selection) -> Asked:
+    tree = paths.written(options.tree, asked.base()).resolve()
+    history.common_folder(tree)
+    return Asked(
+        tree=tree,
+        good=history.commit_of(tree, options.good),
+        bad=history.commit_of(tree, options.bad),
+        tests=tests,
+        tries=options.tries,
+        command=shlex.join(["scripts/bisect", *argv]),
+        patches=asked.read_patches(options),
+        flavours=tuple(dict.fromkeys(options.flavour)),
+        contract=options.contract,
+        results=paths.written(options.results, asked.base()).resolve() if options.results else RESULTS,
+        fresh=options.fresh,
+        argues=not options.build_all,
+    )
+
+
+def key(wanted: Asked, tools: Sequence[str]) -> str:
+    """What names a bisection: all that decides what a commit comes to, and what is asked of it."""
+    words = [history.common_folder(wanted.tree), wanted.good, wanted.bad, *wanted.tests.tests, "", *wanted.tests.words]
+    words += ["", *wanted.flavours, "", *(patch.id for patch in wanted.patches), wanted.contract or "", *tools]
+    for top in ("selftests", "kernel-config"):
+        words += [
+            cache.digest(path.read_bytes()) for path in sorted((CHECKOUT / top).rglob("*.[pcth]*")) if path.is_file()
+        ]
+    return cache.digest(*words)[:12]
+
+
+def bisect(wanted: Asked, builds: Builds, suite: Suite, tools: Callable[[], Sequence[str]] | None = None) -> int:
+    """Bisect, and write the report; returns the exit status. Raises KfunctestError and OSError."""
+    started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+    folder = wanted.results / f"bisect-{key(wanted, tools() if tools else _tools(wanted, builds))}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with cache.locked(folder.name):
+        memory_file = folder / NAME
+        if wanted.fresh:
+            memory_file.unlink(missing_ok=True)
+        _point(wanted.results / "bisect-latest", folder.name)
+        memory = Memory(memory_file)
+        say(f"results: {folder}")
+        if memory.recalled:
+            say(f"{memory.recalled} runs of an earlier attempt are taken over (--fresh forgets them)")
+        judge = Judge(
+            builds, Trials(suite, folder / "runs", say), memory, wanted.tests, say, wanted.tries, wanted.argues
+        )
+        log = History(wanted.tree, folder / "history.git")
+        found = Walk(log, judge, wanted.good, wanted.bad, say).run()
+        facts = Facts(
+            wanted.command, started, time.monotonic() - begun, wanted.tries, *_versions(memory), memory.recalled
+        )
+        _write(folder, found, facts, wanted, log, memory)
+    return _status(found)
+
+
+def _tools(wanted: Asked, builds: Builds) -> Sequence[str]:
+    return toolchain.find(builds.recipe(wanted.bad).source).words if isinstance(builds, Builder) else ()
+
+
+def _write(folder: Path, found: Found, facts: Facts, wanted: Asked, log: History, memory: Memory) -> None:
+    commits = report.commits(found, log)
+    parents = commits[found.culprit].parents if found.culprit else ()
+    images = [place.image for one in (found.culprit, *parents[:1]) if (place := memory.places.get(one))]
+    whole = Report(
+        found=found,
+        facts=facts,
+        commits=commits,
+        culprit=memory.of(images[0]) if images else (),
+        parent=memory.of(images[1]) if len(images) > 1 else (),
+        patches=tuple((patch.id, patch.subject) for patch in wanted.patches),
+        flavours=wanted.flavours,
+        to=mail.recipients(log, found.culprit) if found.culprit else (),
+    )
+    report.write(folder, whole, mail.text(whole))
+    sys.stdout.write(
+        f"\n{report.markdown(whole).partition('## The path')[0].rstrip()}\n\nreport: {folder / report.MARKDOWN}\n"
+    )
+    if found.culprit:
+        say(f"mail:   {folder / report.MAIL}")
+
+
+def _versions(memory: Memory) -> tuple[str, str, str]:
+    """The project, the accelerator and the versions that the last run names."""
+    for trial in reversed([trial for of in memory.trials.values() for trial in of]):
+        run, _ = results.read_partial(Path(trial.folder) / results.NAME) if trial.folder else (None, "")
+        if run:
+            return run.project, f"accelerator {run.accelerator}", run.versions
+    return "", "", ""
+
+
+def _status(found: Found) -> int:
+    if not found.culprit:
+        return UNTESTABLE
+    return GOOD if found.confirmed else BAD
+
+
+def _point(link: Path, name: str) -> None:
+    beside = link.with_name(f".{link.name}-{name}")
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(name)
+    beside.replace(link)

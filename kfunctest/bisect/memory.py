@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a bisection has found out so far, in a file that survives its end, whatever ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from kfunctest.bisect.model import Made, Place, Purpose, Trial
+from kfunctest.errors import InfraError
+
+NAME: Final = "judged.jsonl"
+
+
+class Memory:
+    """Places of commits, and trials of images. Each is on the disk before anything is concluded from it."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.places: dict[str, Place] = {}
+        self.trials: dict[str, list[Trial]] = {}
+        #: How many of the trials were there when we began.
+        self.recalled = 0
+        self._recall()
+
+    def _recall(self) -> None:
+        whole = b""
+        for line in self.file.read_bytes().splitlines(keepends=True) if self.file.exists() else []:
+            try:
+                data: dict[str, Any] = json.loads(line)
+            except ValueError:
+                break  # the last line of a run that was killed
+            if not line.endswith(b"\n"):
+                break
+            whole += line
+            if "place" in data:
+                self._add_place(_place(data["place"]))
+            elif "trial" in data:
+                self._add_trial(Trial(**{**data["trial"], "purpose": Purpose(data["trial"]["purpose"])}))
+        if self.file.exists() and whole != self.file.read_bytes():
+            self.file.write_bytes(whole)
+        self.recalled = sum(map(len, self.trials.values()))
+
+    def _add_place(self, place: Place) -> None:
+        if place.made or place.problem:
+            self.places[place.commit] = place
+        else:  # forgotten
+            self.places.pop(place.commit, None)
+
+    def _add_trial(self, trial: Trial) -> None:
+        self.trials.setdefault(trial.image, []).append(trial)
+
+    def place(self, place: Place) -> Place:
+        """Keep what a commit comes to."""
+        self._write("place", asdict(place))
+        self._add_place(place)
+        return place
+
+    def trial(self, trial: Trial) -> Trial:
+        """Keep what a run found."""
+        self._write("trial", asdict(trial))
+        self._add_trial(trial)
+        return trial
+
+    def forget_arguments(self) -> None:
+        """Drop every commit that was held for another one's image without having been built."""
+        for place in [place for place in self.places.values() if place.same_as]:
+            self.place(Place(place.commit))
+
+    def of(self, image: str) -> tuple[Trial, ...]:
+        """The trials of an image, in order."""
+        return tuple(self.trials.get(image, ()))
+
+    def _write(self, kind: str, data: dict[str, Any]) -> None:
+        text = json.dumps({kind: data}, default=str).encode() + b"\n"
+        try:
+            with self.file.open("ab", buffering=0) as out:
+                out.write(text)
+                os.fsync(out.fileno())
+        except OSError as error:
+            raise InfraError(f"{self.file} cannot be written ({error.strerror})", remedy="free some space") from error
+
+
+def _place(data: dict[str, Any]) -> Place:
+    made = data["made"]
+    return Place(**{**data, "made": Made(**{**made, "kfuncs": tuple(made["kfuncs"])}) if made else None})

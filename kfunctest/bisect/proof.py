@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Proof, before anything else, that the good end is good and the bad end is bad; and which tests show it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from kfunctest.bisect import trials
+from kfunctest.bisect.judge import Judge
+from kfunctest.bisect.model import Ends, Place, Purpose, Trial
+from kfunctest.errors import SpecError
+from kfunctest.results import Outcome
+
+
+class NotProven(SpecError):
+    """The ends are not what they were said to be."""
+
+
+@dataclass
+class Proof:
+    """Proves the two ends by the judge's tests; ``before`` gives ever older commits than the one that was called good.
+
+    ``named`` says a commit by its id and subject.
+    """
+
+    judge: Judge
+    good: str
+    bad: str
+    before: Callable[[str], Iterator[str]]
+    named: Callable[[str], str]
+    #: The commit called good, where it was not good and an older one was taken in its place, and what was bad there.
+    replaced: tuple[str, str] | None = field(default=None)
+
+    def ends(self) -> Ends:
+        """What separates them. Raises NotProven where nothing does, InfraError where the machine cannot tell."""
+        bad = self._place(self.bad, "bad")
+        first_bad = self._first_bad(bad)
+        suspects = self._suspects(first_bad)
+        good, seen = self._good(suspects, bad)
+        voters = [test for test in suspects if test in trials.good_in(seen, suspects)]
+        return self._repeated(good, bad, voters, suspects)
+
+    def _place(self, commit: str, end: str) -> Place:
+        place = self.judge.place(commit, built=True)
+        if place.made is None:
+            raise NotProven(
+                f"the {end} end {self.named(commit)} cannot be judged: {place.problem}", remedy="name another commit"
+            )
+        return place
+
+    def _first_bad(self, bad: Place) -> list[Trial]:
+        """Whole trials of the bad end, until one is bad."""
+        made = self._whole(bad)
+        while not any(map(_all_bad, made)):
+            if made[-1].problem:
+                raise NotProven(
+                    f"the bad end {self.named(self.bad)} cannot be judged: {made[-1].problem}",
+                    remedy="name another commit",
+                )
+            if len(made) >= max(self.judge.tries, 1):
+                raise NotProven(
+                    f"the bad end {self.named(self.bad)} is not bad: {_passed(made[-1])} in {len(made)} runs",
+                    remedy="name the test that fails there; or is it flaky? see --tries",
+                )
+            made.append(self.judge.trial(bad, Purpose.WHOLE))
+        return made
+
+    def _whole(self, place: Place) -> list[Trial]:
+        """The whole trials that there are of this commit's image; one is made where there is none."""
+        there = [trial for trial in self.judge.memory.of(place.image) if trial.purpose is Purpose.WHOLE]
+        return there or [self.judge.trial(place, Purpose.WHOLE)]
+
+    def _suspects(self, made: Sequence[Trial]) -> list[str]:
+        return list(dict.fromkeys(test for trial in made for test in _all_bad(trial)))
+
+    def _good(self, suspects: Sequence[str], bad: Place) -> tuple[Place, Trial]:
+        """The good end, or the nearest older commit that is one; and the trial that shows it."""
+        for number, commit in enumerate(self._candidates()):
+            place = self._place(commit, "good") if number == 0 else self.judge.place(commit, built=True)
+            if place.made is None:
+                continue
+            if place.image == bad.image and number == 0:
+                self.judge.say(f"  {self.named(commit)} comes to the same image as the bad end")
+            seen = self._whole(place)[0]
+            if trials.good_in(seen, suspects):
+                self.good = commit
+                return place, seen
+            shown = trials.bad_in(seen, suspects)
+            what = seen.problem or f"{len(shown)} of {len(suspects)} tests that fail at the bad end fail there, too"
+            self.judge.say(f"  {self.named(commit)} is not good: {what}; looking further back")
+            self.replaced = self.replaced or (commit, what)
+        why = self.replaced[1] if self.replaced else ""
+        raise NotProven(
+            f"the good end {self.named(self.good)} is not good, and nothing before it: {why}",
+            remedy="name an older commit with --good",
+        )
+
+    def _candidates(self) -> Iterator[str]:
+        yield self.good
+        yield from self.before(self.good)
+
+    def _repeated(self, good: Place, bad: Place, voters: Sequence[str], suspects: Sequence[str]) -> Ends:
+        """The ends once more, as often as asked for: what changes at the good end has no vote."""
+        kfuncs = tuple(sorted(set(good.made.kfuncs if good.made else ()) & set(bad.made.kfuncs if bad.made else ())))
+        asked = Ends(tuple(voters), self.good, kfuncs=kfuncs)
+        for place in (bad, good):
+            while len(self._of(place, asked)) < self.judge.tries:
+                if self._stopped(asked):
+                    break
+                self.judge.trial(place, Purpose.VOTE, asked)
+        unsteady = {test for trial in self._of(good, asked) for test in trials.bad_in(trial, voters)}
+        steady = tuple(voter for voter in voters if voter not in unsteady)
+        if not steady:
+            raise NotProven(
+                f"the good end {self.named(self.good)} is not always good: {min(unsteady)} fails there, too",
+                remedy="name an older commit with --good, or a test that always passes there",
+            )
+        shown = [bool(trials.bad_in(trial, steady)) for trial in self._of(bad, asked)]
+        void = tuple(test for test in suspects if test not in steady)
+        return Ends(steady, self.good, void, kfuncs, sum(shown), len(shown))
+
+    def _of(self, place: Place, ends: Ends) -> list[Trial]:
+        """The trials that count for this end: the first ones, up to as many as were asked for."""
+        made = [trial for trial in self.judge.memory.of(place.image) if trial.purpose is not Purpose.AGAIN]
+        return [trial for trial in made if set(ends.voters) & set(trial.outcomes)]
+
+    def _stopped(self, ends: Ends) -> bool:
+        """Whether a further run would show nothing: a kernel without the kfuncs is not booted."""
+        return set(ends.voters) == {trials.PRESENCE}
+
+
+def _all_bad(trial: Trial) -> list[str]:
+    return trials.bad_in(trial, trial.outcomes)
+
+
+def _passed(trial: Trial) -> str:
+    good = len(
+        trials.good_in(trial, [test for test in trial.outcomes if test not in (trials.PRESENCE, trials.BETWEEN)])
+    )
+    unclear = [test for test, outcome in trial.outcomes.items() if outcome == Outcome.INFRA]
+    return f"{good} tests pass{f', {len(unclear)} could not be judged' if unclear else ''}"

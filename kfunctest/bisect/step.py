@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``python -m kfunctest.bisect step``: one verdict on the commit that is checked out, in git bisect's statuses."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from kfunctest import cache
+from kfunctest.bisect import asked, history, trials
+from kfunctest.bisect.asked import BAD, GOOD, UNTESTABLE, say
+from kfunctest.bisect.builder import Builder
+from kfunctest.bisect.judge import Builds, Judge
+from kfunctest.bisect.memory import Memory
+from kfunctest.bisect.model import Kind, Purpose
+from kfunctest.bisect.trials import Selection, Trials
+from kfunctest.gate.suite import Suite, pytest_suite
+from kfunctest.kernels import paths, usersgit
+from kfunctest.kernels.progress import Progress
+
+_STATUS: Final = {Kind.GOOD: GOOD, Kind.BAD: BAD, Kind.UNTESTABLE: UNTESTABLE}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit status."""
+    end = list(argv).index("--") if "--" in argv else len(argv)
+    options = _parser().parse_args(argv[:end])
+
+    def work() -> int:
+        tests = asked.tests(options, argv[end + 1 :])
+        tree = paths.written(options.tree, asked.base()).resolve()
+        builder = Builder(tree, asked.read_patches(options), tuple(options.flavour), options.contract, Progress())
+        folder = cache.root() / "bisect" / _key(tree, builder, tests)
+        return judged(_commit(tree), builder, pytest_suite(60.0 * options.minutes, _hide), tests, folder, options.tries)
+
+    return asked.ended("bisect step", work)
+
+
+def _hide(data: bytes) -> None:
+    """Show nothing of pytest's: it is kept."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = asked.Parser(
+        prog="python -m kfunctest.bisect step",
+        description="judge the commit that is checked out: git bisect run python -m kfunctest.bisect step -k usage",
+        epilog="What stands behind a -- goes to pytest. Exit status: 0: good; 1: bad; 125: it does not build, boot or "
+        "have the kfuncs; 128 and above: the machine, or what was asked for, is at fault, and git bisect run stops",
+    )
+    parser.add_argument("--tree", default=".", metavar="DIR", help="the kernel's git tree (default: .)")
+    asked.add_tests(parser)
+    asked.add_patch(parser)
+    parser.add_argument(
+        "--tries", type=asked.positive, default=1, metavar="N", help="runs that must be good for good (default: 1)"
+    )
+    return parser
+
+
+def _commit(tree: Path) -> str:
+    """What git bisect wants to know about: BISECT_HEAD where it checks nothing out, else HEAD."""
+    found = usersgit.ask(tree, "rev-parse", "--quiet", "--verify", "BISECT_HEAD^{commit}")
+    return found.stdout.strip() if found.status == 0 else history.commit_of(tree, "HEAD")
+
+
+def _key(tree: Path, builder: Builder, tests: Selection) -> str:
+    patches = [patch.id for patch in builder.patches]
+    words = [history.common_folder(tree), *tests.tests, "", *tests.words, "", *builder.flavours, "", *patches]
+    return cache.digest(*words, builder.contract or "")
+
+
+def judged(commit: str, builds: Builds, suite: Suite, tests: Selection, folder: Path, tries: int) -> int:
+    """The status for this commit. Without ends nothing tells which tests separate them: all that were chosen vote.
+
+    A commit or an image that was judged before has its verdict still; what is flaky is run up to ``tries`` times.
+    Raises KfunctestError and OSError.
+    """
+    with cache.locked(f"bisect-{folder.name}"), cache.filling():
+        folder.mkdir(parents=True, exist_ok=True)
+        judge = Judge(builds, Trials(suite, folder / "runs", say), Memory(folder / "judged.jsonl"), tests, say)
+        place = judge.place(commit)
+        kind, why = Kind.UNTESTABLE, place.problem
+        if place.made:
+            kind, why = _tried(judge, commit, tries)
+    say(f"{commit[:12]} is {kind}: {why}")
+    return _STATUS[kind]
+
+
+def _tried(judge: Judge, commit: str, tries: int) -> tuple[Kind, str]:
+    place = judge.place(commit)
+    if place.made and not place.made.kfuncs:
+        return Kind.UNTESTABLE, "it has none of the kfuncs"
+    while True:
+        made = judge.memory.of(place.image)
+        for trial in made:
+            bad = trials.bad_in(trial, trial.outcomes)
+            if trial.problem:
+                return Kind.UNTESTABLE, trial.problem
+            if bad:
+                return Kind.BAD, f"{bad[0].rpartition('::')[2]}: {trial.messages.get(bad[0], trial.outcomes[bad[0]])}"
+        if len(made) >= tries:
+            passed = trials.good_in(made[-1], made[-1].outcomes)
+            return (Kind.GOOD, f"{len(passed)} pass") if passed else (Kind.UNTESTABLE, "no test applies")
+        judge.trial(place, Purpose.WHOLE)

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Runs of the suite on an image, and what they say once it is told apart what is the kernel's doing."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from kfunctest.bisect.model import Kind, Made, Purpose, Trial
+from kfunctest.errors import EXIT_USAGE, InfraError, SpecError
+from kfunctest.gate import matrix
+from kfunctest.gate.suite import Suite
+from kfunctest.reports.text import one_line
+from kfunctest.results import Outcome, Result
+
+#: A test that no file holds: whether the kernel has any of the kfuncs. Without them the suite boots nothing.
+PRESENCE: Final = "(the kernel has the kfuncs)"
+#: Another: whether the kernel complains while no test runs.
+BETWEEN: Final = "(the kernel is quiet between tests)"
+#: What the VM says of a kernel that died before any test could run. (kfunctest/target/vm.py: boot)
+_DEAD_AT_BOOT: Final = re.compile(
+    r"(?:not tried: .*the last: )?the kernel (?:died|reset the machine) while it booted.*"
+)
+#: pytest's status where it collected no test.
+_NO_TESTS: Final = 5
+_GOOD: Final = (Outcome.PASSED, Outcome.XFAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is asked of a kernel: files or ids of tests, and pytest's further words."""
+
+    tests: tuple[str, ...] = ("selftests",)
+    words: tuple[str, ...] = ()
+
+    def only(self, voters: Sequence[str]) -> Selection:
+        """These tests alone; all, where one of them is no test that can be run by itself."""
+        if BETWEEN in voters:
+            return self
+        named = tuple(voter for voter in voters if voter != PRESENCE)
+        return Selection(named, tuple(_without_selection(self.words))) if named else self
+
+
+def _without_selection(words: Sequence[str]) -> Iterable[str]:
+    """The words without -k and its expression: it has chosen already."""
+    skip = False
+    for word in words:
+        if skip or word.startswith("-k"):
+            skip = word == "-k" and not skip
+            continue
+        yield word
+
+
+@dataclass
+class Trials:
+    """Runs ``suite``. ``folder`` gets one folder a run."""
+
+    suite: Suite
+    folder: Path
+    say: Callable[[str], None]
+
+    def run(self, made: Made, commit: str, purpose: Purpose, tests: Selection) -> Trial:
+        """What these tests find on this image.
+
+        Raises InfraError where the machine kept them from being run, SpecError where they cannot be asked for.
+        """
+        if not made.kfuncs:
+            missing = "none of the kfuncs"
+            return Trial(made.image, commit, purpose, {PRESENCE: str(Outcome.FAILED)}, {PRESENCE: missing})
+        start = time.monotonic()
+        number = sum(1 for _ in self.folder.glob(f"{commit[:12]}-*")) + 1 if self.folder.is_dir() else 1
+        place = self.folder / f"{commit[:12]}-{number}"
+        ended = self.suite(made.folder, place, tests.words, tests.tests)
+        row = matrix.row(made.release, ended.file, ended.status, ended.said)
+        if row.problem and not _whole_without_verdict(row, ended.status):
+            wrong = ended.status in (EXIT_USAGE, _NO_TESTS)
+            raise (SpecError if wrong else InfraError)(f"the tests could not be run: {row.problem}")
+        folder = ended.file.parent if ended.file else place
+        trial = _trial(row, made, commit, purpose, str(folder))
+        return replace(trial, seconds=time.monotonic() - start)
+
+
+def _whole_without_verdict(row: matrix.Row, status: int) -> bool:
+    """Whether each test has a result, and all of them were skipped, or kept from judging by the machine."""
+    whole = row.run is not None and row.run.complete and not row.run.stopped and row.run.status == status
+    return whole and bool(row.results) and not any(one.outcome.judged for one in row.results.values())
+
+
+def _trial(row: matrix.Row, made: Made, commit: str, purpose: Purpose, folder: str) -> Trial:
+    noisy = matrix.unexpected_between(row.run) if row.run else []
+    found = row.results
+    bad = {test: one for test, one in found.items() if one.outcome.bad or one.outcome is Outcome.INFRA}
+    outcomes = {test: str(one.outcome) for test, one in found.items()}
+    outcomes |= {PRESENCE: str(Outcome.PASSED), BETWEEN: str(Outcome.FAILED if noisy else Outcome.PASSED)}
+    messages = {test: one_line(one.message) for test, one in bad.items()}
+    if noisy:
+        messages[BETWEEN] = noisy[0]
+    return Trial(
+        image=made.image,
+        commit=commit,
+        purpose=purpose,
+        outcomes=outcomes,
+        messages=messages,
+        reproduce={test: one.reproduce for test, one in bad.items() if one.reproduce},
+        problem=_never_booted(found.values()),
+        folder=folder,
+    )
+
+
+def _never_booted(found: Iterable[Result]) -> str:
+    """Why no test was reached at all, where the kernel died each time before it had booted."""
+    judged = [one for one in found if one.outcome is not Outcome.SKIPPED]
+    dead = [one for one in judged if one.outcome is Outcome.CRASHED and _DEAD_AT_BOOT.match(one.message)]
+    return f"it does not boot: {one_line(dead[0].message)}" if dead and len(dead) == len(judged) else ""
+
+
+def bad_in(trial: Trial, tests: Iterable[str]) -> list[str]:
+    """Those of ``tests`` that speak against the kernel in this trial."""
+    return [test for test in tests if test in trial.outcomes and Outcome(trial.outcomes[test]).bad]
+
+
+def good_in(trial: Trial, tests: Iterable[str]) -> list[str]:
+    """Those of ``tests`` that speak for it: neither skipped nor left unjudged."""
+    return [test for test in tests if test in trial.outcomes and Outcome(trial.outcomes[test]) in _GOOD]
+
+
+def unclear_in(trial: Trial, tests: Iterable[str]) -> list[str]:
+    """Those of ``tests`` that the machine kept from judging."""
+    return [test for test in tests if trial.outcomes.get(test) == Outcome.INFRA]
+
+
+def kind(trial: Trial, voters: Sequence[str]) -> Kind:
+    """What the voters say of the image in this one trial; a crash of the kernel is as bad as a failure."""
+    if trial.problem:
+        return Kind.UNTESTABLE
+    if bad_in(trial, voters):
+        return Kind.BAD
+    return Kind.GOOD if good_in(trial, voters) else Kind.UNTESTABLE
+
+
+def weigh(kinds: Sequence[Kind], *, flaky: bool, tries: int) -> Kind | None:
+    """What several trials of one image come to; None where another one is needed.
+
+    Where the bad end is not always bad, ``tries`` good ones make a commit good and a single bad one makes it bad. Else
+    one is enough, and where two contradict each other the majority of ``tries`` counts.
+    """
+    bad, good = kinds.count(Kind.BAD), kinds.count(Kind.GOOD)
+    if kinds and not bad and not good:
+        return Kind.UNTESTABLE
+    if flaky:
+        return Kind.BAD if bad else Kind.GOOD if good >= tries else None
+    if bad and good:
+        return None if bad + good < tries else Kind.BAD if bad >= good else Kind.GOOD
+    return Kind.BAD if bad else Kind.GOOD if good else None

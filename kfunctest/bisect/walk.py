@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The whole bisection: the ends, git's commits one by one, and the culprit and its parents once more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from kfunctest.bisect import trials
+from kfunctest.bisect.history import History, State
+from kfunctest.bisect.judge import Judge, Refuted
+from kfunctest.bisect.model import Ends, Kind, Place, Purpose, Verdict
+from kfunctest.bisect.proof import Proof
+
+#: How often a bisection begins anew because the last look at the culprit contradicted an earlier one.
+_ROUNDS: Final = 4
+#: How far back an older good end is looked for: by 1, 2, 4, ... commits.
+_DOUBLINGS: Final = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One commit that git asked for, and the seconds that its verdict took."""
+
+    verdict: Verdict
+    seconds: float
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The culprit or one of its parents, run again: ``bad`` of ``runs`` runs of its image were bad."""
+
+    commit: str
+    kind: Kind
+    bad: int
+    runs: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a bisection came to. ``confirmed``: the culprit is bad and its parents are not, also when run again."""
+
+    ends: Ends
+    good: str
+    bad: str
+    steps: tuple[Step, ...]
+    log: str
+    culprit: str = ""
+    suspects: tuple[str, ...] = ()
+    again: tuple[Checked, ...] = ()
+    confirmed: bool = False
+    #: The commit that was called good, and why it is not, where an older one was taken.
+    replaced: tuple[str, str] | None = None
+    #: What was learned on the way that the reader must know, one line each.
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class Walk:
+    """Finds the first bad commit of ``history`` between two ends."""
+
+    history: History
+    judge: Judge
+    good: str
+    bad: str
+    say: Callable[[str], None]
+    steps: list[Step] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def run(self) -> Found:
+        """From the proof of the ends to the culprit's second look.
+
+        Raises NotProven, SpecError where git cannot bisect this, InfraError where the machine is at fault: what was
+        found so far is kept, and the next run goes on from there.
+        """
+        self.say(f"bad end  {self.history.short(self.bad)}\ngood end {self.history.short(self.good)}")
+        proof = Proof(self.judge, self.good, self.bad, self._before, self.history.short)
+        ends = proof.ends()
+        self.good = proof.good
+        self._say_proof(ends)
+        begun = 0
+        while True:
+            begun += 1
+            try:
+                state = self._walked(ends)
+                again = self._again(state.culprit, ends) if state.culprit else ()
+            except Refuted as wrong:
+                self._note(f"{wrong}, and is not; from there on every commit was built")
+                self.judge.argues = False
+                self.judge.memory.forget_arguments()
+                continue
+            found = self._found(ends, state, again, proof)
+            if begun >= _ROUNDS or not again or not _contradicted(again):
+                return found
+            self._note(f"{state.culprit[:12]} did not hold when it was run again; the walk began anew")
+
+    def _note(self, line: str) -> None:
+        self.notes.append(line)
+        self.say(f"  {line}")
+
+    def _say_proof(self, ends: Ends) -> None:
+        times = f"bad in {ends.bad} of {ends.runs} runs" if ends.runs > 1 else "bad"
+        self.say(f"the ends are proven, by {_count(len(ends.voters), 'test')} (the bad end is {times})")
+        for voter in ends.voters[:5]:
+            self.say(f"  {voter}")
+        if ends.void:
+            self.say(
+                f"  {len(ends.void)} others are bad at the bad end, and not reliably good at the good one: no vote"
+            )
+
+    def _before(self, commit: str) -> Iterator[str]:
+        """Commits 1, 2, 4, ... generations before this one, by first parents."""
+        words = ("rev-list", "--first-parent", f"--max-count={1 << _DOUBLINGS}", commit)
+        older = self.history.git(*words).stdout.split()
+        for doubling in range(_DOUBLINGS):
+            if 1 << doubling < len(older):
+                yield older[1 << doubling]
+
+    def _walked(self, ends: Ends) -> State:
+        self.steps = []
+        state = self.history.start(self.bad, [self.good])
+        while state.next:
+            self.say(f"{self._progress(state)} {self.history.short(state.next)}")
+            start = time.monotonic()
+            verdict = self.judge.verdict(state.next, ends)
+            step = Step(verdict, time.monotonic() - start, state.steps)
+            self.steps.append(step)
+            self.say(f"  {verdict.kind}: {verdict.reason}{_how(verdict.place)} [{step.seconds:.0f} s]")
+            state = self.history.answer(verdict.kind, state.next)
+        return state
+
+    def _progress(self, state: State) -> str:
+        taken = [step.seconds for step in self.steps if step.seconds > 1.0]
+        left = state.steps + 1
+        mean = sum(taken) / len(self.steps) if taken else 0.0
+        estimate = f", about {_span(mean * left)}" if taken else ""
+        return (
+            f"[step {len(self.steps) + 1}: {_count(state.left, 'commit')}, about {_count(left, 'step')} left{estimate}]"
+        )
+
+    def _again(self, culprit: str, ends: Ends) -> tuple[Checked, ...]:
+        """The culprit and its parents, really built, and run at least once more."""
+        commits = (culprit, *self.history.commit(culprit).parents)
+        checked = []
+        for commit in commits:
+            self.say(f"once more: {self.history.short(commit)}")
+            place = self.judge.place(commit, built=True)
+            if place.made is not None and not place.problem:
+                self._run_again(place, ends, bad=commit == culprit)
+            verdict = self.judge.verdict(commit, ends)
+            kinds = [trials.kind(trial, ends.voters) for trial in verdict.trials]
+            bad = kinds.count(Kind.BAD)
+            checked.append(Checked(commit, verdict.kind, bad, bad + kinds.count(Kind.GOOD), verdict.reason))
+            self.say(f"  {verdict.kind}: {verdict.reason}")
+        return tuple(checked)
+
+    def _run_again(self, place: Place, ends: Ends, *, bad: bool) -> None:
+        """Run it once; where results are flaky, until it is bad, or as often as was asked for if it should be good."""
+        wanted = self.judge.tries if ends.flaky else 1
+        while True:
+            made = [trial for trial in self.judge.memory.of(place.image) if trial.purpose is Purpose.AGAIN]
+            kinds = [trials.kind(trial, ends.voters) for trial in made]
+            if len(made) >= wanted or (bad and Kind.BAD in kinds):
+                return
+            self.judge.trial(place, Purpose.AGAIN, ends)
+
+    def _found(self, ends: Ends, state: State, again: Sequence[Checked], proof: Proof) -> Found:
+        parents = again[1:]
+        kinds = {one.kind for one in parents}
+        confirmed = bool(again) and again[0].kind is Kind.BAD and Kind.GOOD in kinds and Kind.BAD not in kinds
+        return Found(
+            ends=ends,
+            good=self.good,
+            bad=self.bad,
+            steps=tuple(self.steps),
+            log=self.history.log(),
+            culprit=state.culprit,
+            suspects=state.suspects,
+            again=tuple(again),
+            confirmed=confirmed,
+            replaced=proof.replaced,
+            notes=tuple(self.notes),
+        )
+
+
+def _contradicted(again: Sequence[Checked]) -> bool:
+    """Whether git's answer cannot stand: the culprit is not bad any more, or a parent is."""
+    return again[0].kind is not Kind.BAD or any(one.kind is Kind.BAD for one in again[1:])
+
+
+def _how(place: Place) -> str:
+    return f"; not built: as {place.same_as[:12]}, since {place.argument}" if place.same_as else ""
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Rounds of charging pages, reading, flushing and reading again: how the tests of flushes are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kfunctest.measure import WORKER_PAGES, Rounds, threshold
+from kfunctest.target.kfuncs import Call, Kfuncs
+from kfunctest.target.memcg import Memcg
+from kfunctest.target.vm import Vm
+
+#: A flusher of the kernel's own runs every 2 s and may strike in a round; hardly in each of so many.
+ROUNDS = 20
+#: Rounds that are enough, once they could be judged.
+ENOUGH = 2
+
+#: How many updates a flush would find: no kfunc, but a look into the memcg.
+PENDING = Call("PENDING")
+
+
+def around_a_flush(kfuncs: Kfuncs, memcg: Memcg | None, item: Call) -> list[int]:
+    """The item before a flush, the updates pending then, and the item after it, in one run of the program."""
+    before, pending, _, after = kfuncs.batch(memcg, [item, PENDING, Call("FLUSH_STATS"), item])
+    return [before, pending, after]
+
+
+def nowhere(_: int) -> int:
+    """What others get while a memcg of ours is judged, which nobody else is in."""
+    return 0
+
+
+def judge_rounds(
+    vm: Vm,
+    memcg: Memcg,
+    size: int,
+    before_pending_after: Callable[[], list[int]],
+    elsewhere: Callable[[int], int] = nowhere,
+) -> None:
+    """Charge ``size`` bytes each round: what is read, in bytes, must be exact after a flush, and stale before it.
+
+    ``elsewhere`` tells how many bytes others have, when those made here are that many: as they grow, so may the value.
+    """
+    rounds = Rounds(threshold(vm.cpus))
+    slack = WORKER_PAGES * vm.page_size
+    made = first = then = 0
+    for _ in range(ROUNDS):
+        memcg.charge_anon(size)
+        made += size
+        around = [elsewhere(made)]
+        grown = rounds.grown(*before_pending_after())
+        around.append(elsewhere(made))
+        # From one flush to the next: at least from after the one to before the other, at most the other way round.
+        low, high = sorted((size + around[0] - then, size + around[1] - first))
+        first, then = around
+        assert grown is None or low - slack <= grown <= high + slack, (
+            f"NR_ANON_MAPPED in bytes: {size} were charged to {memcg.path}, others had {low - size} to {high - size} "
+            f"more; a flush brought up {grown}, not {low} to {high} +- {slack}"
+        )
+        if rounds.judged >= ENOUGH and rounds.stale:
+            return
+        if grown is None:
+            memcg.stat()  # where its updates reach no ancestor any more, they do so again (see Memcg.stir_ancestors())
+    assert rounds.judged, f"in all of {ROUNDS} rounds too few updates were pending after {size} bytes were charged"
+    assert rounds.stale, f"in all of {ROUNDS} rounds page_state was fresh before the flush: it flushes by itself"

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Values of transparent huge pages beyond those that a fault makes: collapsed, of shared memory, of files, swapped out.
+
+The measure is what the worker asked for, and for events what the system counts in /proc/vmstat, past the memcgs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from conftest import Items
+from kfunctest.guest import agent, cgroup, disks
+from kfunctest.kernels.model import Kernel
+from kfunctest.measure import settled_slack
+from kfunctest.plugin.applicable import needs
+from kfunctest.target.kfuncs import Kfuncs
+from kfunctest.target.memcg import Memcg, MiB
+from kfunctest.target.vm import Vm
+
+pytestmark = pytest.mark.slow_boot
+
+FOLDER = "/tmp/kfunctest-huge"
+HUGE = 2 * MiB
+COUNT = 3
+DISK = 32 * MiB
+ZSWAP = "/sys/module/zswap/parameters/enabled"
+
+
+@pytest.fixture(autouse=True)
+def huge_pages(kernel: Kernel) -> None:
+    """A kernel with transparent huge pages."""
+    needs(kernel.option("CONFIG_TRANSPARENT_HUGEPAGE") == "y", "CONFIG_TRANSPARENT_HUGEPAGE is not set")
+
+
+def read(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, items: Items, *names: str) -> dict[str, int]:
+    """The items after a flush of all that was done before."""
+    memcg.stir(vm.cpus)
+    return dict(zip(names, kfuncs.flushed(memcg, *map(items.call, names)), strict=True))
+
+
+@pytest.mark.kfunc(name="page_state")
+@pytest.mark.parametrize(
+    "shared, huge, whole", [(False, "NR_ANON_THPS", "NR_ANON_MAPPED"), (True, "NR_SHMEM_THPS", "NR_SHMEM")]
+)
+def test_pages_that_are_made_huge_are_counted_whole(
+    vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items, shared: bool, huge: str, whole: str
+) -> None:
+    """In bytes, as part of all such memory, which does not grow by it; each is an event. Freed, they are gone."""
+    memcg.start()
+    start = read(vm, kfuncs, memcg, items, huge, whole, "THP_COLLAPSE_ALLOC")
+    made = memcg.do("collapse", COUNT, shared)
+    now = read(vm, kfuncs, memcg, items, *start)
+    grown = {name: now[name] - start[name] for name in start}
+    assert grown[huge] == made, (
+        f"{huge} of {memcg.path} in bytes: expected {made} more, which were made huge, seen {grown}"
+    )
+    slack = settled_slack(vm.page_size) + HUGE  # the ends of what is not aligned, too
+    assert abs(grown[whole] - made) <= slack, (
+        f"{whole} of {memcg.path} in bytes: expected {made} +- {slack} more, seen {grown}"
+    )
+    assert grown["THP_COLLAPSE_ALLOC"] == COUNT, (
+        f"THP_COLLAPSE_ALLOC of {memcg.path}: expected {COUNT} more, seen {grown}"
+    )
+    memcg.do("release_areas")
+    kept = read(vm, kfuncs, memcg, items, *start)
+    assert kept[huge] == start[huge], f"{huge} of {memcg.path}: {made} bytes were freed, expected {start}, seen {kept}"
+
+
+@pytest.fixture
+def file_system(vm: Vm, kernel: Kernel) -> Iterator[None]:
+    """A file system whose page cache may be huge: ext4's driver, which takes an ext2."""
+    needs(kernel.option("CONFIG_ZRAM") in ("y", "m"), "CONFIG_ZRAM is not set")
+    needs(kernel.option("CONFIG_EXT4_FS") in ("y", "m"), "CONFIG_EXT4_FS is not set")
+    device = vm.call_within(30, disks.add, DISK)
+    vm.call_within(30, disks.mount, device, FOLDER)
+    yield
+    if not vm.lost:
+        vm.call_within(30, disks.unmount, FOLDER)
+        vm.call(disks.remove, device)
+
+
+@pytest.mark.destructive("mounts a disk of its own")
+@pytest.mark.kfunc(name="page_state")
+def test_huge_pages_of_files_are_counted_whole(
+    vm: Vm, file_system: None, memcg: Memcg, kfuncs: Kfuncs, items: Items
+) -> None:
+    """As many as the system counts."""
+    memcg.start()
+    start, before = read(vm, kfuncs, memcg, items, "NR_FILE_THPS")["NR_FILE_THPS"], system(vm)
+    memcg.write_file(f"{FOLDER}/file", COUNT * HUGE)  # perhaps in huge pages already
+    memcg.do("sync")
+    memcg.do("map_huge_file", f"{FOLDER}/file", COUNT * HUGE)
+    grown = read(vm, kfuncs, memcg, items, "NR_FILE_THPS")["NR_FILE_THPS"] - start
+    expected = (system(vm)["nr_file_hugepages"] - before["nr_file_hugepages"]) * HUGE
+    memcg.do("remove_file", f"{FOLDER}/file")
+    memcg.do("release_areas")
+    kept = read(vm, kfuncs, memcg, items, "NR_FILE_THPS")["NR_FILE_THPS"] - start
+    memcg.kill()
+    needs(expected > 0, "this file system has no huge pages")
+    assert grown == expected, f"NR_FILE_THPS of {memcg.path} in bytes: the system counts {expected} more, seen {grown}"
+    assert kept == 0, f"NR_FILE_THPS of {memcg.path} in bytes: expected 0 more when the file is gone, seen {kept}"
+
+
+@pytest.fixture
+def swap(vm: Vm, kernel: Kernel) -> Iterator[None]:
+    """A disk to swap to, past zswap."""
+    for option in ("CONFIG_SWAP", "CONFIG_ZRAM", "CONFIG_THP_SWAP"):
+        needs(kernel.option(option) in ("y", "m"), f"{option} is not set")
+    zswap, was = kernel.option("CONFIG_ZSWAP") == "y", ""
+    if zswap:
+        was = vm.call(cgroup.read_file, ZSWAP).strip()
+        vm.call(cgroup.write_file, ZSWAP, "N")
+    device = vm.call_within(30, disks.add, DISK)
+    vm.call_within(30, disks.swap_on, device, DISK)
+    yield
+    if not vm.lost:
+        vm.call_within(30, disks.swap_off, device)
+        vm.call(disks.remove, device)
+        if zswap:
+            vm.call(cgroup.write_file, ZSWAP, was)
+
+
+def system(vm: Vm) -> dict[str, int]:
+    """What the system counts, past all memcgs, to the last one: each CPU holds some back until it is asked."""
+    vm.call(cgroup.write_file, "/proc/sys/vm/stat_refresh", "1")
+    return vm.call(agent.read_numbers, "/proc/vmstat")
+
+
+@pytest.mark.destructive("changes what the machine swaps to")
+@pytest.mark.kfunc(name="vm_events")
+@pytest.mark.parametrize("limit, name", [("max", "THP_SWPOUT"), (str(HUGE // 2), "THP_SWPOUT_FALLBACK")])
+def test_huge_pages_are_swapped_out_whole_or_fall_back(
+    vm: Vm, swap: None, memcg: Memcg, kfuncs: Kfuncs, items: Items, limit: str, name: str
+) -> None:
+    """As many as the system counts: nothing else swaps. One that finds no place as a whole is split."""
+    memcg.start()
+    memcg.write("memory.swap.max", limit)
+    memcg.do("charge_huge", COUNT)
+    before = system(vm)
+    memcg.do("page_out")
+    seen = read(vm, kfuncs, memcg, items, name)[name]
+    expected = system(vm)[name.lower()] - before[name.lower()]
+    assert seen == expected, f"{name} of {memcg.path}: the system counts {expected} more, seen {seen}"
+    assert 1 <= seen <= COUNT, (
+        f"{name} of {memcg.path}: expected 1 to {COUNT}, with memory.swap.max {limit}, seen {seen}"
+    )

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The commands: git's statuses for one step, a verdict for every patch of a series, and the mail to maintainers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from kfunctest import proc
+from kfunctest.bisect import __main__ as entry
+from kfunctest.bisect import mail, series, step
+from kfunctest.bisect.asked import ABORT, BAD, GOOD, UNTESTABLE
+from kfunctest.bisect.builder import Builder
+from kfunctest.bisect.history import History
+from kfunctest.bisect.trials import Selection
+from kfunctest.errors import EXIT_INFRA, EXIT_USAGE, InfraError
+from kfunctest.kernels import patches, source
+from tests import bisecting, fakekernel, fakesource
+from tests.bisecting import BASE, PlayedBuilds, PlayedSuite, memcontrol
+from tests.building import needs, needs_build_tools
+from tests.gating import B
+from tests.histories import Writer
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def commits(tmp_path: Path) -> dict[str, str]:
+    """A tree with a commit of each kind."""
+    writer = Writer(tmp_path / "linux")
+    writer.commit("good", BASE)
+    writer.commit("bad", {"mm/memcontrol.c": memcontrol("b=failed")})
+    writer.commit("crashes", {"mm/memcontrol.c": memcontrol("b=crashed")})
+    writer.commit("unbootable", {"mm/memcontrol.c": memcontrol("boot=no")})
+    writer.commit("unbuildable", {"kernel/fork.c": "#error\n"})
+    writer.commit("without", {"kernel/fork.c": "", "kfuncs": "", "mm/memcontrol.c": memcontrol("")})
+    writer.commit("flaky", {"kfuncs": BASE["kfuncs"], "mm/memcontrol.c": memcontrol("b=flaky")})
+    return writer.write()
+
+
+@pytest.mark.parametrize(
+    "which, status",
+    [
+        ("good", GOOD),
+        ("bad", BAD),
+        ("crashes", BAD),
+        ("unbootable", UNTESTABLE),
+        ("unbuildable", UNTESTABLE),
+        ("without", UNTESTABLE),
+    ],
+)
+def test_a_step_ends_with_the_status_that_git_bisect_run_expects(
+    tmp_path: Path, cache_here: Path, commits: dict[str, str], which: str, status: int
+) -> None:
+    builds = PlayedBuilds(tmp_path / "linux", tmp_path / "played")
+    suite = PlayedSuite()
+    for _ in range(2):
+        assert step.judged(commits[which], builds, suite, Selection(), tmp_path / "state", 1) == status
+    assert suite.runs <= 1, "the second time its verdict was known"
+
+
+def test_a_step_repeats_what_may_be_flaky(tmp_path: Path, cache_here: Path, commits: dict[str, str]) -> None:
+    builds = PlayedBuilds(tmp_path / "linux", tmp_path / "played")
+    suite = PlayedSuite(seed=0)
+    assert step.judged(commits["flaky"], builds, suite, Selection(), tmp_path / "state", 10) == BAD
+    assert suite.runs > 1, "the seed is of no use: its first run is bad"
+
+
+def test_git_bisect_run_finds_the_culprit_by_steps(tmp_path: Path, cache_here: Path) -> None:
+    tree = tmp_path / "linux"
+    ids = bisecting.long_history(tree)
+    fakesource.git(tree, "reset", "--hard", "--quiet")
+    script = tmp_path / "step.py"
+    script.write_text(
+        f"import sys\nsys.path.insert(0, {str(CHECKOUT)!r})\nfrom pathlib import Path\n"
+        "from kfunctest.bisect import step\nfrom kfunctest.bisect.trials import Selection\n"
+        "from tests.bisecting import PlayedBuilds, PlayedSuite\n"
+        f"tree, state = Path({str(tree)!r}), Path({str(tmp_path / 'state')!r})\n"
+        "sys.exit(step.judged(step._commit(tree), PlayedBuilds(tree, state), PlayedSuite(), Selection(), state, 1))\n"
+    )
+    fakesource.git(tree, "bisect", "start", "main", "main~200")
+    said = fakesource.git(tree, "bisect", "run", sys.executable, script)
+    assert f"{ids['c137']} is the first bad commit" in said
+
+
+def test_what_says_nothing_of_a_commit_stops_git_bisect_run(
+    tmp_path: Path, cache_here: Path, tree: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert entry.main(["step", "--tree", str(tmp_path)]) == ABORT + EXIT_USAGE
+    with pytest.raises(SystemExit) as ended:
+        entry.main(["step", "--no-such-option"])
+    assert ended.value.code == ABORT + EXIT_USAGE
+    for error in (InfraError("no space left on the disk"), OSError(28, "No space left"), ValueError("a bug")):
+
+        def fail(*_: object, error: Exception = error) -> int:
+            raise error
+
+        monkeypatch.setattr(step, "judged", fail)
+        assert entry.main(["step", "--tree", str(tree)]) == ABORT + EXIT_INFRA, error
+    assert "no space left on the disk" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["--good", "nowhere", "--bad", "HEAD"], "has no commit 'nowhere'"),
+        (
+            ["--good", "HEAD", "--bad", "HEAD", "-k", "x", "selftests/test_nothing.py"],
+            "there is no test selftests/test_n",
+        ),
+        (["--good", "HEAD", "--bad", "HEAD", "--patch", "none.patch"], "none.patch does not exist"),
+        (["--good", "HEAD", "--bad", "HEAD", "--contract", "v9"], "v9"),
+        (["--good", "HEAD", "--bad", "HEAD", "--", "--kernel", "debian"], "--kernel is not for you to say here"),
+    ],
+)
+def test_a_wrong_request_is_one_line(
+    tree: Path, cache_here: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    status = entry.main(["--tree", str(tree), *words])
+    err = capsys.readouterr().err
+    assert status == ABORT + EXIT_USAGE, err
+    assert said in err
+    assert err.count("\n") == 1, err
+
+
+def patch_of(tree: Path, folder: Path, *changes: tuple[str, str, str, str]) -> Path:
+    """A series: subject, file, old and new text of each patch."""
+    base = fakesource.git(tree, "rev-parse", "HEAD")
+    for subject, name, old, new in changes:
+        fakesource.edit(tree / name, old, new)
+        fakesource.commit(tree, subject)
+    fakesource.git(tree, "format-patch", "--quiet", "-o", folder, base)
+    fakesource.git(tree, "reset", "--quiet", "--hard", base)
+    return folder
+
+
+def standings(folder: Path) -> list[str]:
+    return [row["standing"] for row in json.loads((folder / series.JSON).read_text())["rows"]]
+
+
+def judged_series(tree: Path, patch: Path, folder: Path) -> int:
+    folder.mkdir()
+    base = source.resolve(f"{tree}@HEAD")
+    return series.judge(
+        base, patches.read([patch]), Selection(), (), None, PlayedSuite(release=fakekernel.RELEASE), folder
+    )
+
+
+@needs_build_tools
+def test_every_patch_of_a_series_gets_a_verdict_in_order(tree: Path, cache_here: Path, tmp_path: Path) -> None:
+    one = "\treturn 1;\n"
+    marked = 'const char marks[] = "KF[b=failed]";\n'
+    patch = patch_of(
+        tree,
+        tmp_path / "series",
+        ("harmless", "mm/vmscan.c", "return one();", "return one() + 1;"),
+        ("does not build", "mm/vmscan.c", "long scan(void)", "#error half of it\nlong scan(void)"),
+        ("mends that", "mm/vmscan.c", "#error half of it\n", ""),
+        ("breaks a test", "mm/memcontrol.c", "long one(void)", f"{marked}long one(void)"),
+        ("leaves it broken", "mm/memcontrol.c", one, "\treturn 4;\n"),
+        ("kills it at boot", "mm/memcontrol.c", "KF[b=failed]", "KF[boot=no]"),
+        ("mends all", "mm/memcontrol.c", marked.replace("b=failed", "boot=no"), ""),
+    )
+    assert judged_series(tree, patch, tmp_path / "out") == BAD
+    expected = ["good", "good", "does not build", "good", "bad", "no worse", "does not boot", "good"]
+    assert standings(tmp_path / "out") == expected
+    table = (tmp_path / "out" / series.MARKDOWN).read_text()
+    assert "What patch 4 breaks" in table
+    assert B in table
+
+
+@needs_build_tools
+def test_a_series_that_breaks_nothing_passes(tree: Path, cache_here: Path, tmp_path: Path) -> None:
+    patch = patch_of(tree, tmp_path / "series", ("harmless", "mm/vmscan.c", "return one();", "return one() + 1;"))
+    assert judged_series(tree, patch, tmp_path / "out") == GOOD
+
+
+@needs_build_tools
+def test_a_patch_that_does_not_apply_is_named_and_ends_it(tree: Path, cache_here: Path, tmp_path: Path) -> None:
+    one = ("first", "mm/vmscan.c", "return one();", "return one() + 1;")
+    patch = patch_of(tree, tmp_path / "series", one, ("second", "mm/vmscan.c", "one() + 1;", "one() + 2;"))
+    next(iter(sorted(patch.glob("0001*")))).unlink()
+    (patch / "0003-later.patch").write_bytes(next(patch.glob("0002*")).read_bytes())
+    assert judged_series(tree, patch, tmp_path / "out") == BAD
+    assert standings(tmp_path / "out") == ["good", "does not apply"]
+    assert "1 patches behind the last one were not tried" in (tmp_path / "out" / series.MARKDOWN).read_text()
+
+
+@needs_build_tools
+def test_kernels_that_are_really_built_give_the_same_culprit(tree: Path, cache_here: Path, tmp_path: Path) -> None:
+    changes = [
+        ("mm/vmscan.c", "return one();", "return one() + 1;"),
+        ("mm/memcontrol.c", "long two(void)", "/* The object stays the same. */\nlong two(void)"),
+        ("lib/Kconfig.debug", "config OTHER", "config OTHERS"),
+        ("kernel/fork.c", "long spoon", "#error\nlong spoon"),
+        ("kernel/fork.c", "#error\n", ""),
+        ("mm/memcontrol.c", "long one", 'const char marks[] = "KF[b=failed]";\nlong one'),
+        ("kernel/fork.c", "return one();", "return one() + 2;"),
+    ]
+    for number, change in enumerate(changes, 1):
+        (tree / "Documentation").mkdir(exist_ok=True)
+        (tree / "Documentation" / "a.rst").write_text(f"{number}\n")
+        fakesource.commit(tree, f"d{number}")
+        fakesource.edit(tree / change[0], change[1], change[2])
+        fakesource.commit(tree, f"c{number}")
+    before = fakesource.snapshot(tree)
+    wanted = bisecting.asked(tree, tmp_path / "results", "HEAD~14", "HEAD")
+    found = bisecting.run(wanted, Builder(tree), PlayedSuite(release=fakekernel.RELEASE))
+    assert (found.culprit, found.report["confirmed"]) == ("c6", True)
+    assert {step["verdict"] for step in found.steps} >= {"good", "bad"}
+    assert fakesource.snapshot(tree) == before, "the user's tree is only read"
+
+
+GET_MAINTAINER = """\
+#!/usr/bin/perl
+# Names who is in MAINTAINERS for a file that the patch changes.
+my $patch = pop @ARGV;
+open(my $in, '<', $patch) or die; my $text = join('', <$in>);
+open(my $list, '<', 'MAINTAINERS') or die;
+while (<$list>) {
+    my ($file, $who) = split /\\t/;
+    chomp $who;
+    print "$who (maintainer:X)\\n" if index($text, $file) >= 0;
+}
+"""
+
+
+@needs("perl")
+def test_the_mail_goes_to_whom_the_trees_own_script_names(tmp_path: Path, cache_here: Path) -> None:
+    maintainers = "mm/memcontrol.c\tMem Cg <memcg@example.org>\nkernel/fork.c\tSomebody Else <other@example.org>\n"
+    base = {**BASE, "scripts/get_maintainer.pl": GET_MAINTAINER, "MAINTAINERS": maintainers}
+    tree = tmp_path / "linux"
+    ids = bisecting.long_history(tree, base=base)
+    wanted = bisecting.asked(tree, tmp_path / "results", "main~200", "main")
+    found = bisecting.run(wanted, PlayedBuilds(tree, tmp_path / "played"), PlayedSuite())
+    text = found.text("mail.txt")
+    head, _, body = text.partition("\n\n")
+    assert "To: A U Thor <author@example.org>" in head
+    assert "Mem Cg <memcg@example.org>" in head
+    assert "other@example.org" not in head
+    assert f"regressions@{'lists.linux.dev'}" in head
+    assert "Subject: [REGRESSION] c137" in head
+    assert B in body
+    assert "git bisect bad" in body
+    assert "scripts/kfunc --kernel LINUX" in body, "a place on this machine says nothing elsewhere"
+    assert f"#regzbot introduced: {ids['c137']}" in body
+    assert max(map(len, body.partition("git bisect log")[0].splitlines())) <= 80
+
+
+def test_a_tree_without_the_script_names_nobody(tmp_path: Path, cache_here: Path) -> None:
+    ids = bisecting.long_history(tmp_path / "linux")
+    assert mail.recipients(History(tmp_path / "linux", tmp_path / "h.git"), ids["c137"]) == ()
+
+
+def test_the_scripts_explain_themselves() -> None:
+    for words in (["step"], ["series"], []):
+        argv: Sequence[str | Path] = [sys.executable, "-m", "kfunctest.bisect", *words, "--help"]
+        assert "Exit status" in proc.run(argv, seconds=60, cwd=CHECKOUT).stdout

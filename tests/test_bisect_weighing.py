@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What one run, and several, say of an image; and whose fault it is when they say nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from kfunctest.bisect import trials
+from kfunctest.bisect.judge import Judge
+from kfunctest.bisect.memory import Memory
+from kfunctest.bisect.model import Ends, Kind, Made, Place, Purpose
+from kfunctest.bisect.trials import BETWEEN, PRESENCE, Selection, Trials
+from kfunctest.contract import ALL
+from kfunctest.errors import InfraError, SpecError
+from kfunctest.gate.suite import Ended
+from kfunctest.results import Outcome, Result
+from tests.bisecting import RELEASE, leave
+from tests.gating import A, B
+
+G, X, U = Kind.GOOD, Kind.BAD, Kind.UNTESTABLE
+LOST = "QEMU was killed, or broke"
+DEAD = "the kernel died while it booted: Attempted to kill init!"
+
+
+@pytest.mark.parametrize(
+    "kinds, flaky, tries, expected",
+    [
+        ([], False, 3, None),
+        ([G], False, 3, G),
+        ([X], False, 3, X),
+        ([G, X], False, 3, None),
+        ([G, X, X], False, 3, X),
+        ([X, G, G], False, 3, G),
+        ([X, G], False, 1, X),
+        ([G], True, 3, None),
+        ([G, G], True, 3, None),
+        ([G, G, G], True, 3, G),
+        ([G, G, X], True, 3, X),
+        ([X], True, 3, X),
+        ([U], True, 3, U),
+        ([U, G], False, 3, G),
+    ],
+)
+def test_several_runs_come_to_one_verdict(
+    kinds: Sequence[Kind], flaky: bool, tries: int, expected: Kind | None
+) -> None:
+    assert trials.weigh(kinds, flaky=flaky, tries=tries) is expected
+
+
+def result(test: str, outcome: str, message: str = "") -> Result:
+    return Result(test, RELEASE, Outcome(outcome), message=message)
+
+
+class Script:
+    """A suite that comes to one thing after the other: results, or a status and what was said."""
+
+    def __init__(self, *ends: tuple[Result, ...] | Ended) -> None:
+        self.ends = list(ends)
+        self.kernels: list[str] = []
+
+    def __call__(self, kernel: str, folder: Path, words: Sequence[str], tests: Sequence[str]) -> Ended:
+        self.kernels.append(Path(kernel).name)
+        end = self.ends.pop(0)
+        return end if isinstance(end, Ended) else leave(folder, end)
+
+
+def judge(folder: Path, suite: Script) -> tuple[Judge, Ends]:
+    """A judge that knows a good end and another commit, c."""
+    memory = Memory(folder / "judged.jsonl")
+    for commit in ("good", "c"):
+        made = Made(str(folder / commit), commit, RELEASE, tuple(sorted(ALL)))
+        memory.place(Place(commit, made=made))
+    says: list[str] = []
+    ends = Ends((A,), "good", kfuncs=tuple(sorted(ALL)))
+    return Judge(None, Trials(suite, folder / "runs", says.append), memory, Selection(), says.append), ends  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "found, kind",
+    [
+        ([result(A, "passed")], G),
+        ([result(A, "failed", "expected 1, seen 2")], X),
+        ([result(A, "crashed", "the kernel panicked")], X),
+        ([result(A, "hung")], X),
+        ([result(A, "xpassed")], X),
+        ([result(A, "skipped", "not applicable")], U),
+        ([result(A, "passed"), result(B, "failed")], G),
+        ([result(A, "crashed", DEAD)], U),
+        ([result(A, "crashed", f"not tried: 2 boots in a row had failed; the last: {DEAD}")], U),
+        ([result(A, "crashed", DEAD), result(B, "passed")], X),
+    ],
+)
+def test_what_a_run_says_of_a_commit(tmp_path: Path, found: list[Result], kind: Kind) -> None:
+    """Also: a test that boots a VM of its own may die at boot while another passes; that is bad."""
+    judged, ends = judge(tmp_path, Script(tuple(found)))
+    assert judged.verdict("c", ends).kind is kind
+
+
+def test_what_may_be_the_machines_fault_is_asked_again_after_the_good_end(tmp_path: Path) -> None:
+    suite = Script((result(A, "infra", LOST),), (result(A, "passed"),), (result(A, "failed", "expected 1"),))
+    judged, ends = judge(tmp_path, suite)
+    assert judged.verdict("c", ends).kind is X
+    assert suite.kernels == ["c", "good", "c"]
+
+
+def test_a_kernel_that_cannot_be_judged_where_the_good_end_can_is_untestable(tmp_path: Path) -> None:
+    late = "the VM did not boot within 200 s"
+    suite = Script((result(A, "infra", late),), (result(A, "passed"),), (result(A, "infra", late),))
+    judged, ends = judge(tmp_path, suite)
+    verdict = judged.verdict("c", ends)
+    assert (verdict.kind, late in verdict.reason) == (U, True)
+
+
+def test_a_machine_that_cannot_judge_the_good_end_either_stops_it_and_nothing_is_kept(tmp_path: Path) -> None:
+    judged, ends = judge(tmp_path, Script((result(A, "infra", LOST),), (result(A, "infra", LOST),)))
+    with pytest.raises(InfraError, match="this machine cannot judge any more, not even the good end"):
+        judged.verdict("c", ends)
+    assert judged.memory.of("c") == (), "a verdict of a broken machine must not be remembered"
+
+
+@pytest.mark.parametrize(
+    "ended, error",
+    [
+        ((3, "/dev/kvm broke"), InfraError),
+        ((-9, "Killed"), InfraError),
+        ((2, "interrupted"), InfraError),
+        ((0, "nothing"), InfraError),
+        ((4, "no such option"), SpecError),
+        ((5, "no tests ran"), SpecError),
+    ],
+)
+def test_a_run_without_results_is_no_verdict(tmp_path: Path, ended: tuple[int, str], error: type[Exception]) -> None:
+    judged, ends = judge(tmp_path, Script(Ended(*ended, None)))
+    with pytest.raises(error, match=ended[1]):
+        judged.verdict("c", ends)
+
+
+def test_a_kernel_without_the_kfuncs_is_not_run(tmp_path: Path) -> None:
+    suite = Script()
+    made = Made(str(tmp_path), "bare", RELEASE, ())
+    trial = Trials(suite, tmp_path, lambda _: None).run(made, "c", Purpose.WHOLE, Selection())
+    assert trial.outcomes == {PRESENCE: "failed"}
+
+
+def test_tests_that_vote_are_run_alone_unless_one_is_none() -> None:
+    every = Selection(("selftests",), ("-k", "usage", "--accel", "tcg"))
+    assert every.only([A, B]) == Selection((A, B), ("--accel", "tcg"))
+    assert every.only([A, PRESENCE]).tests == (A,)
+    assert every.only([A, BETWEEN]) == every, "what is said between tests is heard only among them"
+    assert every.only([PRESENCE]) == every
+
+
+def test_a_memory_that_was_torn_keeps_what_is_whole(tmp_path: Path) -> None:
+    judged, ends = judge(tmp_path, Script((result(A, "passed"),)))
+    judged.verdict("c", ends)
+    file = tmp_path / "judged.jsonl"
+    before = file.read_bytes()
+    file.write_bytes(before + b'{"trial": {"image": "c", "com')
+    again = Memory(file)
+    assert (set(again.places), again.recalled) == ({"good", "c"}, 1)
+    assert file.read_bytes() == before, "what is appended next must not continue a torn line"
