@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import sys
 import tempfile
+import traceback
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
-from kfunctest.coverage import report
+from kfunctest.coverage import lines, reasons, report
 from kfunctest.errors import EXIT_USAGE, InfraError, KfunctestError, SpecError
 from kfunctest.gate.suite import CHECKOUT, pytest_suite
 from kfunctest.kernels import build, paths, spec
@@ -20,7 +22,10 @@ from kfunctest.kernels.progress import Progress
 #: Of kernels.toml.
 KERNEL: Final = "7.2-coverage"
 RESULTS: Final = CHECKOUT / "results" / "coverage"
+BOOTS: Final = "boots"
 TEXT: Final = "coverage.txt"
+#: Folders of runs that are kept.
+KEPT: Final = 5
 EXIT_COVERED, EXIT_MISSING, EXIT_UNJUDGED = 0, 1, 2
 #: The shell's status for a program that Ctrl-C ended.
 EXIT_INTERRUPTED: Final = 130
@@ -28,8 +33,9 @@ _SECONDS: Final = 3 * 3600.0
 
 
 def main(argv: list[str]) -> int:
-    """Run the command; returns its exit status."""
+    """Run the command; returns its exit status. Whatever stops it is no missing line, so never 1."""
     options = _parser().parse_args(argv)
+    # What we started is ended before we are.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return _coverage(options)
@@ -37,57 +43,82 @@ def main(argv: list[str]) -> int:
         sys.stderr.write(f"coverage: {error}\n")
         return EXIT_USAGE if isinstance(error, SpecError) else EXIT_UNJUDGED
     except KeyboardInterrupt:
+        sys.stderr.write("coverage: interrupted\n")
         return EXIT_INTERRUPTED
+    except Exception:  # noqa: BLE001 (Python's own status for it is 1, which here says that a line is not reached)
+        traceback.print_exc()
+        return EXIT_UNJUDGED
+
+
+class _Parser(argparse.ArgumentParser):
+    """With the status that a wrong request has everywhere else."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with one line."""
+        self.exit(EXIT_USAGE, f"coverage: {message}; see {self.prog} --help\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="scripts/coverage",
-        description=f"run the suite on {KERNEL}, and tell which lines and branches of the kfuncs it reaches",
-        epilog=f"What stands behind a -- goes to pytest. Exit status: 0: all of {report.WHOLE} is reached, but for "
-        f"what {report.EXCUSES.name} gives a reason for; 1: something is not; 2: it could not be counted",
+        usage="%(prog)s [-h] [--results DIR] [--from DIR] [--debian-mirror URL] [-- ARGUMENT ...]",
+        description=f"run the suite on {KERNEL}, and tell which lines and branches of the kfuncs it reaches: "
+        "docs/coverage.md",
+        epilog=f"What stands behind a -- goes to pytest. Exit status: 0: all of {lines.WHOLE}, and what it rests on in "
+        f"{lines.BELOW}, is reached, but for what {reasons.FILE.name} gives a reason for; 1: something is not, or a "
+        "reason is not true; 2: it could not be counted; 4: the request cannot be met; 130: interrupted",
     )
     parser.add_argument("--results", metavar="DIR", help="where all is kept (default: results/coverage)")
     parser.add_argument(
-        "--from", dest="boots", metavar="DIR", help="run nothing: report on the boots/ of an earlier run"
+        "--from", dest="run", metavar="DIR", help="run nothing: report on this folder of an earlier run"
     )
     parser.add_argument("--debian-mirror", metavar="URL", help="the Debian archive to use")
-    parser.add_argument("words", nargs="*", metavar="-- ARGUMENT", help="arguments for pytest")
+    parser.add_argument("words", nargs="*", metavar="ARGUMENT", help="arguments for pytest")
     return parser
 
 
 def _coverage(options: argparse.Namespace) -> int:
     base = Path(os.environ.get("KFUNCTEST_CWD", ""))
-    known = report.excuses()
+    known = reasons.read()
+    if options.run and options.words:
+        raise SpecError("--from runs nothing, so that pytest gets no arguments", remedy="leave one of the two out")
+    folder = paths.written(options.run, base) if options.run else _new(options, base)
+    kernel = spec.resolve(KERNEL, mirror=options.debian_mirror, progress=Progress())
+    if not options.run:
+        _run(folder, options.words)
+    found = report.gather(kernel.image.parent / build.NOTES, folder / BOOTS, folder / "report")
+    if gone := lines.absent(found):
+        raise InfraError(f"{KERNEL} counts nothing of {', '.join(gone)}", remedy="correct kfunctest/coverage/lines.py")
+    wrong = list(reasons.wrong(found, known))
+    text = report.table(found, known) + "".join(f"{one}\n" for one in wrong)
+    (folder / TEXT).write_text(text)
+    sys.stdout.write(f"{text}line by line: {folder / 'report' / report.HTML}\n")
+    return EXIT_MISSING if wrong else EXIT_COVERED
+
+
+def _new(options: argparse.Namespace, base: Path) -> Path:
+    """A folder for this run, in place of the oldest one."""
     results = paths.written(options.results, base) if options.results else RESULTS
     results.mkdir(parents=True, exist_ok=True)
-    kernel = spec.resolve(KERNEL, mirror=options.debian_mirror, progress=Progress())
-    if options.boots:
-        boots = paths.written(options.boots, base)
-    else:
-        boots = Path(tempfile.mkdtemp(prefix="run-", dir=results)) / "boots"
-        _run(boots, options.words)
-    folder = boots.parent
-    lines = report.gather(kernel.image.parent / build.NOTES, boots, folder / "report")
-    text = report.table(lines, known)
-    (folder / TEXT).write_text(text)
-    sys.stdout.write(f"{text}in full: {folder / 'report' / report.HTML}\n")
-    return EXIT_MISSING if report.unexcused(lines, known) else EXIT_COVERED
+    earlier = sorted(results.glob("run-*"), key=lambda run: run.stat().st_mtime_ns)
+    for run in earlier[: max(len(earlier) + 1 - KEPT, 0)]:
+        shutil.rmtree(run, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix="run-", dir=results))
 
 
-def _run(boots: Path, words: list[str]) -> None:
+def _run(folder: Path, words: list[str]) -> None:
     """The suite on the kernel that counts. What it thinks of the kernel is for the gate to say."""
 
     def show(data: bytes) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
 
-    ours = ("-p", "kfunctest.coverage.collect", "--gcov", str(boots), *words)
-    ended = pytest_suite(_SECONDS, show)(KERNEL, boots.parent, ours, ("selftests",))
+    ours = ("-p", "kfunctest.coverage.collect", "--gcov", str(folder / BOOTS), *words)
+    ended = pytest_suite(_SECONDS, show)(KERNEL, folder, ours, ("selftests",))
     if ended.status not in (0, 1):
         raise InfraError(
             f"the suite ended with status {ended.status}: {ended.said}",
-            remedy=f"see {boots.parent}; what was counted: scripts/coverage --from {boots}",
+            remedy=f"see {folder}; what was counted until then: scripts/coverage --from {folder}",
         )
 
 

@@ -6,75 +6,17 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from kfunctest import proc
-from kfunctest.errors import InfraError, SpecError
+from kfunctest.coverage.lines import BELOW, FUNCTIONS, WHOLE, Line, functions
+from kfunctest.coverage.reasons import Reason
+from kfunctest.errors import InfraError
 
-#: All of this file is to be covered.
-WHOLE: Final = "mm/bpf_memcontrol.c"
-#: Of this one, what the kfuncs rest on: what they call, and what fills the counters that they read.
-BELOW: Final = "mm/memcontrol.c"
-FUNCTIONS: Final = (
-    *("memcg_vm_event_item_valid", "memcg_events", "memcg_events_index", "init_memcg_events"),
-    *("memcg_stat_item_valid", "memcg_page_state", "memcg_stats_index", "init_memcg_stats"),
-    *("memcg_page_state_output", "memcg_page_state_output_unit", "memcg_page_state_unit"),
-    *("mem_cgroup_flush_stats", "__mem_cgroup_flush_stats", "memcg_vmstats_needs_flush"),
-    *("mem_cgroup_css_rstat_flush", "mem_cgroup_stat_aggregate", "memcg_rstat_updated", "memcg_state_val_in_pages"),
-    *("mod_memcg_state", "__mod_memcg_state", "mod_memcg_lruvec_state", "__mod_memcg_lruvec_state"),
-    *("mod_lruvec_state", "count_memcg_events", "__memcg_memory_event"),
-)
-EXCUSES: Final = Path(__file__).resolve().parents[2] / "kernel-config" / "coverage" / "unreached.toml"
 HTML: Final = "coverage.html"
 _SECONDS: Final = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of code that can run: how often it did, and its branches; ``text`` is what stands there."""
-
-    file: str
-    number: int
-    function: str
-    text: str
-    count: int
-    branches: tuple[int, ...]
-
-    @property
-    def missing(self) -> str:
-        """What of it was never seen to run, in words; empty where nothing is missing."""
-        if not self.count:
-            return "never run"
-        taken = sum(1 for count in self.branches if count)
-        return f"{taken} of {len(self.branches)} branches taken" if taken < len(self.branches) else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Excuse:
-    """Why a line, or a branch of it, cannot be reached: known by its function and a part of its text."""
-
-    function: str
-    text: str
-    why: str
-
-    def covers(self, line: Line) -> bool:
-        """Whether it is about this line."""
-        return self.function == line.function and self.text in line.text
-
-
-def excuses(file: Path = EXCUSES) -> tuple[Excuse, ...]:
-    """Those of the file. Raises SpecError that names the entry that is not whole."""
-    try:
-        entries = tomllib.loads(file.read_text()).get("unreached", [])
-        return tuple(Excuse(**{key: str(value) for key, value in entry.items()}) for entry in entries)
-    except (OSError, tomllib.TOMLDecodeError, AttributeError) as error:
-        raise SpecError(f"{file} cannot be read: {error}") from error
-    except TypeError as error:
-        raise SpecError(f"{file}: {error}", remedy="each [[unreached]] has function, text and why") from error
 
 
 def gather(notes: Path, boots: Path, folder: Path) -> Sequence[Line]:
@@ -109,23 +51,19 @@ def read(found: Mapping[str, Any], sources: Path) -> list[Line]:
         name = file["file"]
         if name not in (WHOLE, BELOW):
             continue
-        text = (sources / name).read_text().splitlines()
+        source = (sources / name).read_text()
+        text, inside = source.splitlines(), functions(source)
         for line in file["lines"]:
-            function = str(line.get("function_name", ""))
+            number = int(line["line_number"])
+            function = inside.get(number, "")
             if line.get("gcovr/noncode") or (name == BELOW and function not in FUNCTIONS):
                 continue
             branches = tuple(int(branch["count"]) for branch in line["branches"])
-            number = int(line["line_number"])
             lines.append(Line(name, number, function, text[number - 1].strip(), int(line["count"]), branches))
     return lines
 
 
-def unexcused(lines: Sequence[Line], known: Sequence[Excuse]) -> list[Line]:
-    """What is missing in the kfuncs' own file, and nobody has given a reason for."""
-    return [one for one in lines if one.file == WHOLE and one.missing and not any(why.covers(one) for why in known)]
-
-
-def table(lines: Sequence[Line], known: Sequence[Excuse]) -> str:
+def table(lines: Sequence[Line], known: Sequence[Reason]) -> str:
     """A line for each function, then what is missing, with the reason where there is one."""
     rows: dict[tuple[str, str], list[Line]] = {}
     for line in lines:
@@ -137,7 +75,7 @@ def table(lines: Sequence[Line], known: Sequence[Excuse]) -> str:
         of_file = [line for line in lines if line.file == file]
         text.append(f"{'all that counts of ' + file:36} {_lines(of_file):>11} {_branches(of_file):>11}")
     for line in (line for line in lines if line.missing):
-        why = next((excuse.why for excuse in known if excuse.covers(line)), "")
+        why = next((reason.why for reason in known if reason.explains(line)), "")
         text.append(f"{line.file}:{line.number}: {line.missing}: {line.text}{f' ({why})' if why else ''}")
     return "\n".join(text) + "\n"
 
