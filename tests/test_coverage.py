@@ -14,12 +14,21 @@ from kfunctest.coverage.lines import BELOW, FUNCTIONS, WHOLE, Line
 from kfunctest.coverage.reasons import Reason
 from kfunctest.errors import InfraError, SpecError
 
+HEADER = "include/linux/page.h"
+INLINE = "static inline int pages(int count)\n{\n\treturn count * 4096;\n}\n"
 SOURCE = """\
-int usage(int memcg)
+#include <linux/page.h>
+
+int __usage(int memcg)
 {
 	if (memcg < 0)
 		return -1;
-	return memcg * 4096;
+	return pages(memcg);
+}
+
+int usage(int memcg)
+{
+	return __usage(memcg);
 }
 
 int never(void)
@@ -38,12 +47,13 @@ def line(number: int, text: str, count: int, *branches: int, file: str = WHOLE, 
 def counted(tmp_path: Path) -> tuple[Path, Path]:
     """The notes of an object like those of a kernel, and the counters of two programs that ran it: two boots."""
     src, obj, notes, boots = (tmp_path / name for name in ("src", "obj", "notes", "boots"))
-    for folder in (src / "mm", obj / "mm", notes / "mm"):
+    for folder in (src / "mm", obj / "mm", notes / "mm", (src / HEADER).parent):
         folder.mkdir(parents=True)
+    (src / HEADER).write_text(INLINE)
     (src / WHOLE).write_text(SOURCE)
     (notes / WHOLE).write_text(SOURCE)
     (obj / "main.c").write_text(PROGRAM)
-    gcc = [proc.need("gcc"), "-fprofile-arcs", "-ftest-coverage"]
+    gcc: list[str | Path] = [proc.need("gcc"), "-I", src / "include", "-fprofile-arcs", "-ftest-coverage"]
     place = obj / Path(WHOLE).with_suffix(".o")
     proc.run([*gcc, f"-ffile-prefix-map={src}/=", "-c", "-o", place, src / WHOLE], seconds=60, cwd=obj)
     proc.run([gcc[0], "-fprofile-arcs", "-o", "main", "main.c", place], seconds=60, cwd=obj)
@@ -61,7 +71,8 @@ def test_the_counters_of_all_boots_are_added_up(counted: tuple[Path, Path], tmp_
     assert {one.text: one.count for one in lines if one.text.startswith(("if", "return"))} == {
         "if (memcg < 0)": 2,
         "return -1;": 0,
-        "return memcg * 4096;": 2,
+        "return pages(memcg);": 2,
+        "return __usage(memcg);": 2,
         "return 1;": 0,
     }
     assert [one.branches for one in lines if one.text == "if (memcg < 0)"] == [(0, 2)]
@@ -70,7 +81,7 @@ def test_the_counters_of_all_boots_are_added_up(counted: tuple[Path, Path], tmp_
 def test_there_is_a_page_to_look_at(counted: tuple[Path, Path], tmp_path: Path) -> None:
     report.gather(*counted, tmp_path / "report")
     pages = [re.sub("<[^>]*>", "", page.read_text()) for page in (tmp_path / "report").glob("coverage*.html")]
-    assert any("return memcg * 4096;" in page for page in pages), "expected a page that shows the source"
+    assert any("return pages(memcg);" in page for page in pages), "expected a page that shows the source"
 
 
 def test_no_counters_are_no_coverage(tmp_path: Path) -> None:
