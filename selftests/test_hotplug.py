@@ -95,10 +95,12 @@ def test_stock_is_given_back(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, goes: bool) -
     memcg.kill()
     if goes:
         vm.call_within(30, cgroup.write_file, ONLINE, "0")
-    memcg.write("memory.high", "0")
-    memcg.write("memory.high", "max")
 
     def beyond_its_items() -> int:
+        # Asked anew each time: the worker's stack and task are freed after it is gone, when nobody waits for them, and
+        # go to the stock of the CPU that frees them (obj_cgroup_uncharge_pages in mm/memcontrol.c).
+        memcg.write("memory.high", "0")
+        memcg.write("memory.high", "max")
         stat = memcg.stat()
         return kfuncs.usage(memcg) - sum(stat[key] for key in ("anon", "file", "kernel", "sock"))
 
