@@ -67,14 +67,14 @@ def test_memory_events_after_an_oom_kill(memcg: Memcg, kfuncs: Kfuncs, items: It
 
 
 def test_memory_events_count_the_high_limit(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
-    """Little above the limit: the kernel lets a task sleep by the square of how far it is above.
+    """By a task that goes little above much: the kernel lets it sleep by the square of the ratio.
 
-    What CPUs have in stock is used up first, and was in memory.current already.
+    What its CPU has in stock is used up first, and was in memory.current already.
     """
-    memcg.start()
-    size = plenty(vm.cpus, vm.page_size)
-    memcg.write("memory.high", str(memcg.current() + size))
-    memcg.charge_anon(size + 2 * stock(vm.cpus, vm.page_size))
+    memcg.pin(0)
+    memcg.charge_anon(4 * plenty(vm.cpus, vm.page_size))
+    memcg.write("memory.high", memcg.read("memory.current"))
+    memcg.charge_anon(stock(1, vm.page_size) + vm.page_size)
     seen, expected = kfuncs.memory_events(memcg, items.MEMCG_HIGH), memcg.events()["high"]
     assert seen == expected >= 1, f"high of {memcg.path}: memory.events says {expected}, the kfunc {seen}"
 
