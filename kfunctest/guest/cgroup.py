@@ -15,7 +15,7 @@ _MEMBARRIER, _GLOBAL = 324, 1
 def prepare() -> None:
     """Make cgroup2 and its memory controller ready: virtme-ng mounts the file system bare."""
     if not os.path.exists(f"{ROOT}/cgroup.procs"):
-        _mount("cgroup2", ROOT, "cgroup2")
+        mount("cgroup2", ROOT, "cgroup2")
     if "memory" in read("", "cgroup.controllers").split():
         write("", "cgroup.subtree_control", "+memory")
 
@@ -61,17 +61,6 @@ def remove(path: str, seconds: float) -> None:
             time.sleep(0.005)
 
 
-def remove_and_settle(path: str, seconds: float) -> None:
-    """The same, and wait until the kernel has looked at the last references, so that what it says then is heard.
-
-    A count that underflowed is found by an RCU callback after the removal: percpu_ref_switch_to_atomic_rcu(),
-    lib/percpu-refcount.c. Those of other CPUs may lag behind one grace period.
-    """
-    remove(path, seconds)
-    for _ in range(2):
-        grace_period()
-
-
 def grace_period() -> None:
     """Wait for an RCU grace period, where the kernel lets us: not without CONFIG_MEMBARRIER, nor with nohz_full."""
     import ctypes
@@ -113,9 +102,10 @@ def read_keys(path: str, file: str) -> dict[str, int]:
     return {key: int(value) for key, value in (line.split() for line in read(path, file).splitlines())}
 
 
-def _mount(source: str, place: str, kind: str) -> None:
+def mount(source: str, place: str, kind: str, flags: int = 0) -> None:
+    """Mount a file system, or a file or folder with MS_BIND, without options. Raises OSError."""
     import ctypes  # rarely needed, and slow to load under TCG
 
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(source.encode(), place.encode(), kind.encode(), 0, None):
+    if libc.mount(source.encode(), place.encode(), kind.encode(), ctypes.c_ulong(flags), None):
         raise OSError(ctypes.get_errno(), f"mount -t {kind}", place)

@@ -56,7 +56,6 @@ def spawn(cgroup: str) -> int:
     pid = int(marshal.loads(data))
     _workers[pid] = _socket.socket(fileno=int.from_bytes(ancillary[0][2], sys.byteorder))
     # The first command pays for what the worker copies on write; paid here, before anything is measured.
-    work(pid, "ping")
     work(pid, "charge_anon", 1 << 16)
     work(pid, "release_anon")
     return pid

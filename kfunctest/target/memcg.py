@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 from kfunctest.errors import GuestError
-from kfunctest.guest import cgroup, workers
+from kfunctest.guest import cgroup, removal, workers
 from kfunctest.measure import surely_flushed
 from kfunctest.target.protocol import Target
 
@@ -35,7 +35,7 @@ class Memcg:
         self.id = 0
         self._worker = 0
         self._delegated = False
-        self._owned = ExitStack()
+        self._children: list[Memcg] = []
 
     def __enter__(self) -> Memcg:
         self.id = self._target.call(cgroup.create, self.path)
@@ -44,18 +44,32 @@ class Memcg:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._target.lost:
             return
-        self._owned.close()
-        self.kill()
-        # Children are removed first: one wait is enough for all of them.
-        remove = cgroup.remove if "/" in self.path else cgroup.remove_and_settle
-        self._target.call(remove, self.path, self._target.stretched(LEAVE_SECONDS))
+        # From the leaves up: one wait is enough for all of them.
+        family = self.family()
+        pids = [pid for memcg in family if (pid := memcg.let_go())]
+        seconds = self._target.stretched(LEAVE_SECONDS)
+        paths = [memcg.path for memcg in family]
+        settle = "/" not in self.path  # else it is done when the memcg above ends
+        self._target.call_within((1 + len(family)) * LEAVE_SECONDS, removal.end, pids, paths, seconds, settle)
+
+    def family(self) -> list[Memcg]:
+        """The memcgs that were made by child(), from the leaves up, and this one."""
+        return [*(memcg for child in reversed(self._children) for memcg in child.family()), self]
+
+    def let_go(self) -> int:
+        """Give up the worker, without an end to it. Returns its process id, 0 where there is none."""
+        pid, self._worker = self._worker, 0
+        return pid
 
     def child(self, name: str = "child") -> Memcg:
         """A memcg below this one, removed with it. No process may be in this one then: they live in leaves."""
         if not self._delegated:
             self._target.call(cgroup.delegate_memory, self.path)
             self._delegated = True
-        return self._owned.enter_context(Memcg(self._target, f"{self.path}/{name}"))
+        made = Memcg(self._target, f"{self.path}/{name}")
+        made.id = self._target.call(cgroup.create, made.path)
+        self._children.append(made)
+        return made
 
     def charge_anon(self, size: int) -> int:
         """Touch ``size`` bytes of private memory in base pages, and keep them. Returns the bytes touched."""
@@ -149,9 +163,8 @@ class Memcg:
 
     def kill(self) -> None:
         """Kill the worker, if there is one; its memory is uncharged when this returns or a moment later."""
-        if self._worker:
-            self._target.call(workers.end, self._worker)
-            self._worker = 0
+        if pid := self.let_go():
+            self._target.call(workers.end, pid)
 
     def start(self) -> None:
         """Start the worker now, so that its own footprint is charged before something is measured."""
