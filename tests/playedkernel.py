@@ -43,6 +43,7 @@ class FakeVm(Vm):
         self.accelerator = Accelerator("kvm", "", 1)
         self.records, self.read, self.taint, self.once, self.room = [], 0, 0, set(), 10000
         self.dies_at, self.unprinted = "", None
+        self.requests, self.in_peace = 0, False
         console.touch()
         self.say(boot_log)
 
@@ -57,6 +58,12 @@ class FakeVm(Vm):
     def print(self, line):
         with self.console.path.open("a") as out:
             print(f"[    1.000000] {line}", file=out)
+
+    @property
+    def asked(self):
+        """Whatever a test here makes the kernel say, a real one would have been asked for."""
+        self.requests += not self.in_peace
+        return self.requests
 
     def warn_once(self):
         if "w" not in self.once:
@@ -135,7 +142,9 @@ def late(vm):
 def early(vm):
     vm.say(COMPLAINTS["warn"])
 '''
-TESTS = "import pytest\nfrom conftest import *\npytestmark = pytest.mark.kfunc\nWARN = COMPLAINTS['warn']\n"
+TESTS = (
+    "import time\nimport pytest\nfrom conftest import *\npytestmark = pytest.mark.kfunc\nWARN = COMPLAINTS['warn']\n"
+)
 GOOD = "def test_good(vm): vm.say('all is well')"
 BAD = "def test_bad(vm): vm.say(WARN)"
 

@@ -255,3 +255,13 @@ def test_workers_tell_their_controller(run: Run, words: tuple[str, ...]) -> None
     assert "while booting, before test_it.py::test_good:" in ran.text
     assert "after test_it.py::test_good, at the end of the run:" in ran.text
     assert ran.status == 1
+
+
+def test_a_kernel_that_is_asked_for_nothing_is_looked_at_once_in_a_while(run: Run, tmp_path: Path) -> None:
+    """A test whose answers are known already costs no look, and a long one that asks nothing is not overlooked."""
+    quiet = [f"def test_quiet_{number}(vm): vm.in_peace = True" for number in range(20)]
+    ran = run(*quiet, "def test_waits(vm):\n    time.sleep(0.2)\n    vm.say(WARN)", GOOD)
+    looks = [line for line in (tmp_path / "console-1").read_text().splitlines() if "kfunctest: " in line]
+    assert len(looks) < 20 < 3 * len(quiet), looks
+    assert ran.outcome("test_waits") == "failed"
+    assert {ran.outcome(f"test_quiet_{number}") for number in range(20)} == {"passed"}
