@@ -15,6 +15,7 @@ from kfunctest.bench.flakes import BUSY, Flakes, Manner, Once, flakes
 from kfunctest.kernels.model import Kernel
 from kfunctest.results import Between, Outcome, Result, Run, Splat
 from kfunctest.target.accelerator import Accelerator
+from kfunctest.wait import wait_until
 
 WARN = Splat("warn", "WARNING: mm/memcontrol.c:1", "WARNING: mm/memcontrol.c:1\n...")
 GOOD = (
@@ -113,10 +114,15 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Manner, 
 
 
 def running(argv: tuple[str, ...]) -> int:
-    """How many children of this process run that command."""
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    wanted = "\0".join(argv).encode() + b"\0"
-    return sum(Path(f"/proc/{child}/cmdline").read_bytes() == wanted for child in children)
+    """How many children of this process run that command, once each has become what it was started as."""
+
+    def commands() -> list[bytes]:
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        return [Path(f"/proc/{child}/cmdline").read_bytes() for child in children]
+
+    ours = Path("/proc/self/cmdline").read_bytes()
+    found = wait_until(commands, until=lambda now: ours not in now, seconds=60, what="every child's own command line")
+    return found.count("\0".join(argv).encode() + b"\0")
 
 
 def test_words_of_somebodys_own_for_pytest_narrow_no_run(asked: Callable[[Manner, int], list[Asked]]) -> None:
