@@ -17,13 +17,19 @@ from kfunctest.bench.flakes import CHECKOUT, Manner, flakes
 from kfunctest.bench.harness import harness
 from kfunctest.bench.kfunc import command as kfunc
 from kfunctest.bench.memory import watching
+from kfunctest.bench.mutants import SAMPLE, Bench, mutants
 from kfunctest.errors import KfunctestError
+from kfunctest.gate.suite import pytest_suite
 from kfunctest.kernels import source, spec
+from kfunctest.kernels.progress import Progress
+from kfunctest.mutate import building, catalogue
 from kfunctest.target import accelerator, capacity
 from kfunctest.target.vm import Shape
 
 #: The shell's status for a program that Ctrl-C ended.
 EXIT_INTERRUPTED = 130
+#: Seconds that the suite's runs on one mutant take at most, each.
+RUN_SECONDS = 3600.0
 #: Some run was not as it must be.
 EXIT_UNEXPECTED = 1
 
@@ -69,13 +75,18 @@ def _parser() -> argparse.ArgumentParser:
     who.add_argument("test", metavar="TEST", help="the test that tells")
     who.add_argument("--tries", type=_runs, default=3, metavar="N", help="as in scripts/bisect (default: 3)")
     who.set_defaults(run=_bisect)
+    wrong = figures.add_parser(
+        "mutate", help="scripts/mutate's build and verdict against make alone, a mutant at a time"
+    )
+    wrong.add_argument("ids", nargs="*", metavar="ID", help=f"these mutants (default: {SAMPLE} of different classes)")
+    wrong.set_defaults(run=_mutate)
     room = figures.add_parser("memory", help="what a VM takes of the host beyond its own memory, while it is judged")
     room.add_argument("--kernel", default=spec.DEFAULT, metavar="SPEC", help="as in pytest --kernel")
     room.add_argument("-m", dest="select", default="kfunc", metavar="EXPR", help="as in pytest -m (default: kfunc)")
     room.set_defaults(run=_memory)
     reading = kfunc.add(figures)
     reading.set_defaults(run=_kfunc)
-    for figure in (quick, build, often, who, room, reading):
+    for figure in (quick, build, often, who, wrong, room, reading):
         figure.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto", help="the accelerator")
     return parser
 
@@ -123,6 +134,19 @@ def _bisect(options: argparse.Namespace) -> int:
     for line in found.report():
         _say(f"under {accel.name}: {line}")
     return 0 if found.same else EXIT_UNEXPECTED
+
+
+def _mutate(options: argparse.Namespace) -> int:
+    accel = _accelerator(options)
+    every = catalogue.choose(catalogue.load(), options.ids)
+    chosen = every if options.ids else catalogue.sample(every, time.strftime("%Y%m%d"), SAMPLE)
+    _say(f"{len(chosen)} mutants upon {building.BASE}, accelerator {accel.name} ({accel.why})")
+    with TemporaryDirectory(prefix="kfunctest-") as folder:
+        suite = pytest_suite(RUN_SECONDS, lambda _data: None)
+        found = mutants(Bench(building.recipe(None, Progress()), suite, Path(folder)), chosen, _say)
+    for line in found.report():
+        _say(f"under {accel.name}: {line}")
+    return 0 if found.whole else EXIT_INTERRUPTED
 
 
 def _kfunc(options: argparse.Namespace) -> int:

@@ -63,10 +63,9 @@ def build(recipe: Recipe, progress: Progress) -> Built:
     this machine cannot build it.
     """
     tools = toolchain.find(recipe.source)
-    wanted = fragments.load(recipe.flavours, recipe.source.release)
-    tree = patches.apply(recipe.source.store, recipe.source.tree, recipe.patches)
+    wanted, tree = _made_of(recipe)
     provenance = _provenance(recipe, tree, tools)
-    record = cache.root() / "resolved" / f"build-{_key(provenance, fragments.text(wanted))}.json"
+    record = _record(provenance, wanted)
     # A hit needs neither a checkout nor a configuration.
     if known := _recorded(record, provenance):
         return known
@@ -84,11 +83,19 @@ def build(recipe: Recipe, progress: Progress) -> Built:
         return built
 
 
+def forget(recipe: Recipe) -> None:
+    """Remove what :func:`build` made of this from the cache, if it did, so that it is made again."""
+    wanted, tree = _made_of(recipe)
+    provenance = _provenance(recipe, tree, toolchain.find(recipe.source))
+    record = _record(provenance, wanted)
+    if known := _recorded(record, provenance):
+        shutil.rmtree(known.folder, ignore_errors=True)
+
+
 def configuration(recipe: Recipe) -> str:
     """The final configuration of what ``recipe`` makes, without building it. Raises what :func:`build` raises."""
     tools = toolchain.find(recipe.source)
-    wanted = fragments.load(recipe.flavours, recipe.source.release)
-    tree = patches.apply(recipe.source.store, recipe.source.tree, recipe.patches)
+    wanted, tree = _made_of(recipe)
     known = configured.recall(configured.place(recipe.source.store, tree, fragments.text(wanted), tools))
     if known is not None:
         return known
@@ -123,6 +130,17 @@ def read_provenance(folder: Path) -> Provenance | None:
         return Provenance(**kept)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _made_of(recipe: Recipe) -> tuple[Sequence[Wanted], str]:
+    """The options that are wanted, and the source with its patches as a tree of the store."""
+    tree = patches.apply(recipe.source.store, recipe.source.tree, recipe.patches)
+    return fragments.load(recipe.flavours, recipe.source.release), tree
+
+
+def _record(provenance: Provenance, wanted: Sequence[Wanted]) -> Path:
+    """The file that tells which entry of ``built/`` came of this."""
+    return cache.root() / "resolved" / f"build-{_key(provenance, fragments.text(wanted))}.json"
 
 
 def _title(recipe: Recipe) -> str:
