@@ -19,6 +19,8 @@ MiB = 1 << 20
 
 #: Seconds (with KVM) that a removed cgroup's last process may need to leave it after its death.
 LEAVE_SECONDS = 2.0
+#: Seconds (with KVM) for the end of workers, whose memory may be gigabytes, and for the grace periods after removals.
+END_SECONDS = 12.0
 
 
 class Memcg:
@@ -50,7 +52,8 @@ class Memcg:
         seconds = self._target.stretched(LEAVE_SECONDS)
         paths = [memcg.path for memcg in family]
         settle = "/" not in self.path  # else it is done when the memcg above ends
-        self._target.call_within((1 + len(family)) * LEAVE_SECONDS, removal.end, pids, paths, seconds, settle)
+        longest = END_SECONDS + len(family) * LEAVE_SECONDS
+        self._target.call_within(longest, removal.end, pids, paths, seconds, settle)
 
     def family(self) -> list[Memcg]:
         """The memcgs that were made by child(), from the leaves up, and this one."""
