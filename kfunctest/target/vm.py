@@ -37,6 +37,11 @@ REQUEST_SECONDS = 6.0
 INSTRUMENTED = 10
 
 
+#: Every test ends with RCU grace periods. They begin by asking idle CPUs, as ours are most of the time, instead of
+#: after a tick, and end for who waits when their callbacks have run (kfunctest/guest/removal.py).
+HASTE = ("rcutree.jiffies_till_first_fqs=0", "rcutree.rcu_normal_wake_from_gp=0")
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """The size of a VM and what its kernel is told. ``memory`` as virtme-ng takes it; ``append``: kernel arguments."""
@@ -58,10 +63,7 @@ class Shape:
         # A hang: what the kernel is asked by its console, and by an NMI where that does not answer (stacks.py).
         "sysrq_always_enabled",
         "unknown_nmi_panic",
-        # Every test ends with RCU grace periods. They begin by asking idle CPUs, of which ours are most of the time,
-        # instead of after a tick, and end for who waits when their callbacks have run (kfunctest/guest/removal.py).
-        "rcutree.jiffies_till_first_fqs=0",
-        "rcutree.rcu_normal_wake_from_gp=0",
+        *HASTE,
     )
 
 
