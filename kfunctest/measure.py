@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -113,23 +113,19 @@ def socket_bytes(sent: int, page_size: int) -> tuple[int, int]:
     return sent, 2 * sent + WORKER_PAGES * page_size
 
 
-def per_cpu_first_chunk(cpus: int) -> int:
-    """Bytes of per-CPU memory that may be had without a charge: the chunk made at boot, PERCPU_DYNAMIC_RESERVE.
+#: Bytes of per-CPU memory on each CPU that may be had without a charge, and nobody else has: the chunk made at boot,
+#: PERCPU_DYNAMIC_RESERVE, linux/percpu.h. That is 28 KiB, or 112 with CONFIG_RANDOM_KMALLOC_CACHES or its like, rounded
+#: up to pages.
+PER_CPU_FIRST_CHUNK = 128 << 10
 
-    linux/percpu.h: 28 KiB a CPU, or 20 in older kernels; rounded up to pages.
+
+def memcg_per_cpu(sizes: Sequence[int], cpus: int) -> int:
+    """Bytes of per-CPU memory that are charged for allocations of these ``sizes`` on each CPU that there might be.
+
+    For every 4 bytes of an allocation a pointer of 8 is charged, too (pcpu_obj_full_size(), mm/percpu-internal.h). What
+    finds room in the chunk made at boot is not charged at all (pcpu_memcg_post_alloc_hook(), mm/percpu.c).
     """
-    return cpus * (32 << 10)
-
-
-def memcg_per_cpu(counters: int, children: int, cpus: int) -> tuple[int, int]:
-    """Least and most bytes of per-CPU memory that ``children`` memcgs charge to their parent for ``counters`` each.
-
-    Each counter is there twice (struct memcg_vmstats_percpu, mm/memcontrol.c), 8 bytes a CPU, and most of them again
-    for the one node (struct lruvec_stats_percpu). For every 4 bytes of an allocation a pointer of 8 is charged
-    (pcpu_obj_full_size(), mm/percpu-internal.h). What found room in the chunk made at boot is not charged.
-    """
-    bytes_needed = 2 * 8 * counters * children * cpus
-    return bytes_needed - per_cpu_first_chunk(cpus), 2 * bytes_needed + 2 * (2 * bytes_needed)
+    return sum(size * cpus + size // 4 * 8 for size in sizes)
 
 
 class Rounds:
