@@ -18,6 +18,7 @@ from kfunctest.plugin.applicable import needs
 from kfunctest.target.kfuncs import Kfuncs
 from kfunctest.target.memcg import Memcg, MiB
 from kfunctest.target.vm import Vm
+from selftests.swapping import swap_disk
 
 pytestmark = pytest.mark.slow_boot
 
@@ -25,7 +26,6 @@ FOLDER = "/tmp/kfunctest-huge"
 HUGE = 2 * MiB
 COUNT = 3
 DISK = 32 * MiB
-ZSWAP = "/sys/module/zswap/parameters/enabled"
 
 
 @pytest.fixture(autouse=True)
@@ -106,20 +106,9 @@ def test_huge_pages_of_files_are_counted_whole(
 @pytest.fixture
 def swap(vm: Vm, kernel: Kernel) -> Iterator[None]:
     """A disk to swap to, past zswap."""
-    for option in ("CONFIG_SWAP", "CONFIG_ZRAM", "CONFIG_THP_SWAP"):
-        needs(kernel.option(option) in ("y", "m"), f"{option} is not set")
-    zswap, was = kernel.option("CONFIG_ZSWAP") == "y", ""
-    if zswap:
-        was = vm.call(cgroup.read_file, ZSWAP).strip()
-        vm.call(cgroup.write_file, ZSWAP, "N")
-    device = vm.call_within(30, disks.add, DISK)
-    vm.call_within(30, disks.swap_on, device, DISK)
-    yield
-    if not vm.lost:
-        vm.call_within(30, disks.swap_off, device)
-        vm.call(disks.remove, device)
-        if zswap:
-            vm.call(cgroup.write_file, ZSWAP, was)
+    needs(kernel.option("CONFIG_THP_SWAP") == "y", "CONFIG_THP_SWAP is not set")
+    with swap_disk(vm, kernel, DISK):
+        yield
 
 
 def system(vm: Vm) -> dict[str, int]:
