@@ -46,6 +46,15 @@ def slab_held_back(cpus: int) -> int:
     return 2 * cpus << 15
 
 
+def small_objects_rest(cpus: int, page_size: int) -> int:
+    """Bytes that may stay charged for small objects though none is left: of each CPU the rest of a page.
+
+    Such rests are put together only when the memcg's next object comes, or in the end (drain_obj_stock_slot() and
+    obj_cgroup_release(), mm/memcontrol.c).
+    """
+    return cpus * page_size
+
+
 def flush_lag(cpus: int) -> int:
     """Updates that a flush may leave pending, and so pages by which a value read after it may be behind.
 
