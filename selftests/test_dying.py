@@ -24,7 +24,7 @@ from kfunctest.target.memcg import LEAVE_SECONDS, Memcg, MiB
 from kfunctest.target.vm import Vm
 from kfunctest.wait import wait_until
 
-pytestmark = pytest.mark.kfunc(name="get_put")
+pytestmark = [pytest.mark.kfunc(name="get_put"), pytest.mark.slow_boot]
 
 SIZE = 2 * MiB
 #: What nothing moves once the last process has left its memory: kernel memory and the lists follow a moment later.
@@ -120,12 +120,17 @@ def test_a_removed_memcg_is_counted_as_dying_and_flushed_like_any_other(vm: Vm, 
     held = dying(vm, memcg.path)
     expected = {key: count + 1 for key, count in before.items()}
     assert held == expected, f"cgroup.stat of {memcg.path}, with the removed {child.path}: {expected}, seen {held}"
+    wait_until(
+        lambda: child.look(flush=False),
+        until=lambda seen: not seen["online"],
+        seconds=vm.stretched(5),
+        what=f"the removed {child.path} to be offline",
+    )
     least = faults - flush_lag(vm.cpus)
     seen = child.look()["PGFAULT"]
     assert least <= seen, f"PGFAULT of the removed {child.path}: expected {least} or more after a flush, seen {seen}"
 
 
-@pytest.mark.slow_boot
 @pytest.mark.kfunc(name="page_state")
 @pytest.mark.kfunc(name="vm_events")
 @pytest.mark.kfunc(name="usage")
