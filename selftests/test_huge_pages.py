@@ -68,6 +68,24 @@ def test_pages_that_are_made_huge_are_counted_whole(
     assert kept[huge] == start[huge], f"{huge} of {memcg.path}: {made} bytes were freed, expected {start}, seen {kept}"
 
 
+@pytest.mark.kfunc(name="page_state")
+def test_huge_pages_with_holes_are_counted_as_small_ones(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
+    """Every other page of them is given back: none is huge any more, and what is left is mapped as before."""
+    memcg.start()
+    start = read(vm, kfuncs, memcg, items, "NR_ANON_THPS", "NR_ANON_MAPPED")
+    made = memcg.do("charge_huge", COUNT)
+    memcg.do("make_holes")
+    now = read(vm, kfuncs, memcg, items, *start)
+    grown = {name: now[name] - start[name] for name in start}
+    assert grown["NR_ANON_THPS"] == 0, (
+        f"NR_ANON_THPS of {memcg.path} in bytes: {COUNT} huge pages got holes, expected 0 more, seen {grown}"
+    )
+    slack = settled_slack(vm.page_size)
+    assert abs(grown["NR_ANON_MAPPED"] - made // 2) <= slack, (
+        f"NR_ANON_MAPPED of {memcg.path} in bytes: of {made} half was given back, expected half +- {slack}, {grown}"
+    )
+
+
 @pytest.fixture
 def file_system(vm: Vm, kernel: Kernel) -> Iterator[None]:
     """A file system whose page cache may be huge: ext4's driver, which takes an ext2."""
