@@ -19,6 +19,9 @@ from selftests.exact import COMPACT, drain, judge_sum
 
 pytestmark = [pytest.mark.kfunc(name="usage"), pytest.mark.kfunc(name="page_state"), pytest.mark.slow_boot]
 
+#: Memcgs that come and go, each with something to forget.
+LIVES = 8
+
 
 def test_nothing_is_left_of_what_was_charged(
     vm: Vm, kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items
@@ -74,3 +77,35 @@ def use_all_kinds(vm: Vm, memcg: Memcg) -> None:
         memcg.pin(cpu)
         memcg.do("close_files")
         memcg.do("open_files", 1001)
+
+
+def test_rests_of_pages_are_given_back_with_the_memcgs_that_had_them(
+    vm: Vm, kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items
+) -> None:
+    """One memcg after the other comes, has small objects on one CPU which another one frees, and goes: what is kept of
+    pages for such is the parent's then, and goes as well, in usage and in its item.
+    """
+    busy, slack = memcg.child("busy"), small_objects_rest(vm.cpus, vm.page_size)
+    call = items.call("MEMCG_KMEM")
+
+    def kept() -> int:
+        busy.stir_ancestors(vm.cpus)
+        drain(memcg, vm.page_size)
+        return kfuncs.flushed(memcg, call)[0]
+
+    busy.start()
+    start = kept()
+    for number in range(LIVES):
+        with Memcg(vm, f"{memcg.path}/{number}") as leaf:
+            for cpu in range(vm.cpus):
+                leaf.pin(cpu)
+                leaf.do("close_files")
+                leaf.do("open_files", 101)
+    wait_until(
+        lambda: kept() - start,
+        until=lambda more: more <= slack,
+        seconds=vm.stretched(5),
+        interval=0.05,
+        what=f"MEMCG_KMEM of {memcg.path}, bytes, to be {start} to {start + slack} when {LIVES} memcgs below it went",
+    )
+    judge_sum(vm, kernel, kfuncs, memcg, items, f"after {LIVES} memcgs below it were removed", busy)
