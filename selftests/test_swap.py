@@ -250,17 +250,26 @@ def swap_events(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> dict[str, int]:
 
 
 @pytest.mark.kfunc(name="memory_events")
+@pytest.mark.parametrize("above", [False, True], ids=["of its own", "above"])
 def test_memory_events_count_swap_beyond_its_high_limit(
-    contract: Contract, memcg: Memcg, kfuncs: Kfuncs, items: Items
+    contract: Contract, memcg: Memcg, kfuncs: Kfuncs, items: Items, above: bool
 ) -> None:
-    """Whoever charges while memory.swap.high is exceeded is slowed down, and that is counted."""
+    """Whoever charges while memory.swap.high is exceeded is slowed down, by the square of how far, and that is counted:
+    in the memcg that has the limit, and not in who charges below it.
+    """
     needs(MEMORY_EVENTS in contract.kfuncs, f"contract {contract.name} has no {MEMORY_EVENTS}")
-    memcg.do("charge_written", SIZE)
-    memcg.do("page_out")
-    memcg.write("memory.swap.high", str(SIZE // 2))
-    memcg.charge_anon(MiB)
+    group = memcg.child() if above else memcg
+    group.do("charge_written", SIZE)
+    group.do("page_out")
+    swapped = int(memcg.read("memory.swap.current"))
+    assert swapped >= SIZE // 2, f"memory.swap.current of {memcg.path}: of {SIZE} bytes paged out, seen {swapped}"
+    memcg.write("memory.swap.high", str(swapped - swapped // 16))
+    group.charge_anon(MiB)
     seen = swap_events(memcg, kfuncs, items)
     assert seen["high"] >= 1, f"memory.swap.high of {memcg.path} was exceeded: expected high 1 or more, seen {seen}"
+    if above:
+        below = swap_events(group, kfuncs, items)
+        assert below["high"] == 0, f"{group.path}, which has no memory.swap.high: expected high 0, seen {below}"
 
 
 @pytest.mark.kfunc(name="memory_events")
