@@ -115,9 +115,9 @@ def charge_page_tables(count: int) -> int:
     return count
 
 
-def charge_written(size: int) -> int:
-    """Write something to each page of ``size`` bytes of private memory: none is a page of zeros. Returns the bytes."""
-    area = mmap.mmap(-1, size, flags=_PRIVATE)
+def charge_written(size: int, shared: bool = False) -> int:
+    """Write something to each page of ``size`` bytes of memory: none is a page of zeros. Returns the bytes."""
+    area = mmap.mmap(-1, size) if shared else mmap.mmap(-1, size, flags=_PRIVATE)
     area.madvise(mmap.MADV_NOHUGEPAGE)
     _areas.append(area)
     for at in range(0, size, _PAGE):
@@ -146,6 +146,15 @@ def charge_zeros(size: int) -> int:
 def read_areas() -> int:
     """Read every page that the functions above kept. Returns the bytes."""
     return sum(len(area) for area in _areas if [area[at] for at in range(0, len(area), _PAGE)])
+
+
+def read_areas_from_disk() -> int:
+    """The same. Returns how many of the faults were major."""
+    import resource
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+    read_areas()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_majflt - before
 
 
 def page_out() -> int:
@@ -194,23 +203,6 @@ def close_files() -> int:
     count = len(_files)
     while _files:
         os.close(_files.pop())
-    return count
-
-
-def make_names(folder: str, count: int) -> int:
-    """Give one new file of a new ``folder`` on a tmpfs ``count`` names: each is a dentry. Returns ``count``."""
-    os.mkdir(folder)
-    os.close(os.open(f"{folder}/0", os.O_CREAT))
-    for number in range(1, count):
-        os.link(f"{folder}/0", f"{folder}/{number}")
-    return count
-
-
-def remove_names(folder: str, count: int) -> int:
-    """Remove them again. Returns ``count``."""
-    for number in range(count):
-        os.unlink(f"{folder}/{number}")
-    os.rmdir(folder)
     return count
 
 
