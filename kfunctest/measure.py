@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,6 +16,12 @@ CHARGE_BATCH_PAGES = 64
 #: batch that a CPU holds back before it reports any: MEMCG_CHARGE_BATCH again, in memcg_vmstats_needs_flush() and
 #: memcg_rstat_updated(), mm/memcontrol.c.
 FLUSH_BATCH_UPDATES = 64
+
+#: Seconds between two flushes of everything by the kernel's own flusher: FLUSH_TIME, mm/memcontrol.c. It waits so long
+#: after each, to the tick; its timer is deferrable, so that a CPU that sleeps may let it wait for longer.
+FLUSH_PERIOD = 2.0
+#: Seconds of a tick, at most: CONFIG_HZ is 100 or more.
+TICK = 0.01
 
 #: Pages that a worker's interpreter may fault in on its own while it serves one command: copies of what it shares with
 #: its parent, a new arena, a page table. Not the kernel's inexactness but our workload's: seen below 40.
@@ -38,6 +44,15 @@ def slab_held_back(cpus: int) -> int:
     __account_obj_stock(), mm/memcontrol.c.
     """
     return 2 * cpus << 15
+
+
+def small_objects_rest(cpus: int, page_size: int) -> int:
+    """Bytes that may stay charged for small objects though none is left: of each CPU the rest of a page.
+
+    Such rests are put together only when the memcg's next object comes, or in the end (drain_obj_stock_slot() and
+    obj_cgroup_release(), mm/memcontrol.c).
+    """
+    return cpus * page_size
 
 
 def flush_lag(cpus: int) -> int:
@@ -107,23 +122,19 @@ def socket_bytes(sent: int, page_size: int) -> tuple[int, int]:
     return sent, 2 * sent + WORKER_PAGES * page_size
 
 
-def per_cpu_first_chunk(cpus: int) -> int:
-    """Bytes of per-CPU memory that may be had without a charge: the chunk made at boot, PERCPU_DYNAMIC_RESERVE.
+#: Bytes of per-CPU memory on each CPU that may be had without a charge, and nobody else has: the chunk made at boot,
+#: PERCPU_DYNAMIC_RESERVE, linux/percpu.h. That is 28 KiB, or 112 with CONFIG_RANDOM_KMALLOC_CACHES or its like, rounded
+#: up to pages.
+PER_CPU_FIRST_CHUNK = 128 << 10
 
-    linux/percpu.h: 28 KiB a CPU, or 20 in older kernels; rounded up to pages.
+
+def memcg_per_cpu(sizes: Sequence[int], cpus: int) -> int:
+    """Bytes of per-CPU memory that are charged for allocations of these ``sizes`` on each CPU that there might be.
+
+    For every 4 bytes of an allocation a pointer of 8 is charged, too (pcpu_obj_full_size(), mm/percpu-internal.h). What
+    finds room in the chunk made at boot is not charged at all (pcpu_memcg_post_alloc_hook(), mm/percpu.c).
     """
-    return cpus * (32 << 10)
-
-
-def memcg_per_cpu(counters: int, children: int, cpus: int) -> tuple[int, int]:
-    """Least and most bytes of per-CPU memory that ``children`` memcgs charge to their parent for ``counters`` each.
-
-    Each counter is there twice (struct memcg_vmstats_percpu, mm/memcontrol.c), 8 bytes a CPU, and most of them again
-    for the one node (struct lruvec_stats_percpu). For every 4 bytes of an allocation a pointer of 8 is charged
-    (pcpu_obj_full_size(), mm/percpu-internal.h). What found room in the chunk made at boot is not charged.
-    """
-    bytes_needed = 2 * 8 * counters * children * cpus
-    return bytes_needed - per_cpu_first_chunk(cpus), 2 * bytes_needed + 2 * (2 * bytes_needed)
+    return sum(size * cpus + size // 4 * 8 for size in sizes)
 
 
 class Rounds:

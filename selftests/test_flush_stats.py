@@ -74,6 +74,27 @@ def test_flush_reaches_the_whole_subtree(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, i
     judge_rounds(vm, leaf, size, lambda: around_a_flush(kfuncs, memcg, item))
 
 
+@pytest.mark.slow_boot
+def test_flush_reaches_cousins(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
+    """Two memcgs with two leaves each, all with something pending on one CPU: one flush of the top brings up all, each
+    its own, and their sums above.
+    """
+    parents = [memcg.child(name) for name in ("a", "b")]
+    leaves = [parent.child(name) for parent in parents for name in ("one", "two")]
+    made: dict[str, int] = {}
+    for number, leaf in enumerate(leaves, 1):
+        leaf.pin(0)
+        made[leaf.path] = leaf.charge_shmem(number * surely_flushed(vm.cpus) * vm.page_size)
+    leaves[0].stir_ancestors(vm.cpus)
+    kfuncs.flush_stats(memcg)
+    call = items.call("NR_SHMEM")
+    seen = {group.path: kfuncs.batch(group, [call])[0] for group in (memcg, *parents, *leaves)}
+    expected = {path: sum(size for leaf, size in made.items() if leaf.startswith(path)) for path in seen}
+    assert seen == expected, (
+        f"NR_SHMEM in bytes after one flush of {memcg.path}: expected what was charged, {expected}, seen {seen}"
+    )
+
+
 def test_flush_makes_pending_events_visible(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     """vm_events is as stale as page_state: faults show after a flush, and not before."""
     event, burst = items.call("PGFAULT"), 2 * surely_flushed(vm.cpus)

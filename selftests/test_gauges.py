@@ -8,6 +8,7 @@ elsewhere of the size of one object.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import pytest
@@ -16,6 +17,7 @@ from conftest import Items
 from kfunctest.guest import cgroup, disks
 from kfunctest.kernels.model import Kernel
 from kfunctest.measure import (
+    PER_CPU_FIRST_CHUNK,
     SLAB_POINTER,
     STACK_PAGES,
     list_held_back,
@@ -26,7 +28,6 @@ from kfunctest.measure import (
     socket_bytes,
 )
 from kfunctest.plugin.applicable import needs
-from kfunctest.statitems import tracked
 from kfunctest.target.bpf import Bpf
 from kfunctest.target.kfuncs import Call, Kfuncs
 from kfunctest.target.memcg import Memcg, MiB
@@ -229,19 +230,44 @@ def test_a_large_map_is_vmalloc(vm: Vm, memcg: Memcg, bpf: Bpf, items: Items, ga
 
 
 def test_per_cpu_memory_is_what_memcgs_keep_their_counters_in(
-    vm: Vm, kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items
+    vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items, bpf: Bpf
 ) -> None:
-    """A memcg's per-CPU counters are charged to its parent: 32 children, one counter for each item and event, twice."""
-    busy = memcg.child("busy")
+    """A memcg's per-CPU counters are charged to its parent: 32 children, to the byte. Others came before them, and
+    filled the memory that the kernel booted with, for which nobody is charged.
+    """
+    told = bpf.open("sizes.bpf.c").load("tell_sizes").run("tell_sizes", "sizes_args")
+    cpus, nodes = (
+        counted(vm.call(cgroup.read_file, f"/sys/devices/system/{what}/possible")) for what in ("cpu", "node")
+    )
+    sizes = [told["of_memcg"], *[told["of_node"]] * nodes, told["of_v1"]]
+    fillers = PER_CPU_FIRST_CHUNK // sum(sizes)
+    filled, measured, busy = (memcg.child(name) for name in ("filled", "measured", "busy"))
     busy.start()
     per_cpu = Gauge(vm, memcg, kfuncs, "MEMCG_PERCPU_B", items.call("MEMCG_PERCPU_B"), busy=busy)
-    per_cpu = replace(per_cpu, start=per_cpu.read())
-    states = items.enum("node_stat_item").keys() | items.enum("memcg_stat_item").keys()
-    known = tracked(states, items.enum("vm_event_item"), lambda option: kernel.option(option) == "y")
-    vm.call(cgroup.create_many, memcg.path, 32)
-    per_cpu.rose_by(*memcg_per_cpu(len(known.states) + len(known.events), 32, vm.cpus))
-    vm.call(cgroup.remove_many, memcg.path, 32)
-    per_cpu.falls_back(settled_slack(vm.page_size))
+    with children(vm, filled, fillers):
+        per_cpu = replace(per_cpu, start=per_cpu.read())
+        made = 32 * memcg_per_cpu(sizes, cpus)
+        with children(vm, measured, 32):
+            per_cpu.rose_by(made, made)
+        per_cpu.falls_back(0)
+
+
+@contextmanager
+def children(vm: Vm, memcg: Memcg, count: int) -> Iterator[None]:
+    """So many memcgs below this one."""
+    vm.call(cgroup.delegate_memory, memcg.path)
+    vm.call(cgroup.create_many, memcg.path, count)
+    try:
+        yield
+    finally:
+        if not vm.lost:
+            vm.call(cgroup.remove_many, memcg.path, count)
+
+
+def counted(numbers: str) -> int:
+    """How many numbers a list such as ``0-3,8`` has."""
+    spans = [[int(end) for end in span.split("-")] for span in numbers.strip().split(",")]
+    return sum(span[-1] - span[0] + 1 for span in spans)
 
 
 def test_anonymous_memory_is_on_the_lists_that_reclaim_walks(

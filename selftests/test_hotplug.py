@@ -62,6 +62,23 @@ def test_what_a_cpu_counted_outlives_it(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, it
     assert kept == 0, f"NR_SHMEM of {memcg.path} in bytes: CPU 1 charged it, CPU 0 released it, expected 0, seen {kept}"
 
 
+@pytest.mark.kfunc(name="page_state")
+def test_a_cpu_counts_in_memcgs_that_were_made_before_it_came(
+    vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items
+) -> None:
+    """Made while it was offline, and charged by it when it is there: in the memcg, and in the one above."""
+    vm.call_within(30, cgroup.write_file, ONLINE, "0")
+    leaf = memcg.child().child("leaf")
+    vm.call_within(30, cgroup.write_file, ONLINE, "1")
+    leaf.pin(1)
+    touched = leaf.charge_shmem(1024 * vm.page_size)
+    leaf.stir_ancestors(vm.cpus)
+    call = Call("PAGE_STATE", items.NR_SHMEM)
+    seen = {group.path: kfuncs.flushed(group, call)[0] for group in (memcg, leaf)}
+    expected = dict.fromkeys(seen, touched)
+    assert seen == expected, f"NR_SHMEM in bytes, charged on a CPU younger than the memcgs: {expected}, seen {seen}"
+
+
 @pytest.mark.kfunc(name="usage")
 def test_usage_that_a_cpu_charged_outlives_it(vm: Vm, memcg: Memcg, kfuncs: Kfuncs) -> None:
     """What was touched there is charged still, whatever became of the CPU's stock."""

@@ -18,6 +18,7 @@ from kfunctest.plugin.applicable import needs
 from kfunctest.target.kfuncs import Kfuncs
 from kfunctest.target.memcg import Memcg, MiB
 from kfunctest.target.vm import Vm
+from selftests.swapping import swap_disk
 
 pytestmark = pytest.mark.slow_boot
 
@@ -25,7 +26,6 @@ FOLDER = "/tmp/kfunctest-huge"
 HUGE = 2 * MiB
 COUNT = 3
 DISK = 32 * MiB
-ZSWAP = "/sys/module/zswap/parameters/enabled"
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +68,24 @@ def test_pages_that_are_made_huge_are_counted_whole(
     assert kept[huge] == start[huge], f"{huge} of {memcg.path}: {made} bytes were freed, expected {start}, seen {kept}"
 
 
+@pytest.mark.kfunc(name="page_state")
+def test_huge_pages_with_holes_are_counted_as_small_ones(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
+    """Every other page of them is given back: none is huge any more, and what is left is mapped as before."""
+    memcg.start()
+    start = read(vm, kfuncs, memcg, items, "NR_ANON_THPS", "NR_ANON_MAPPED")
+    made = memcg.do("charge_huge", COUNT)
+    memcg.do("make_holes")
+    now = read(vm, kfuncs, memcg, items, *start)
+    grown = {name: now[name] - start[name] for name in start}
+    assert grown["NR_ANON_THPS"] == 0, (
+        f"NR_ANON_THPS of {memcg.path} in bytes: {COUNT} huge pages got holes, expected 0 more, seen {grown}"
+    )
+    slack = settled_slack(vm.page_size)
+    assert abs(grown["NR_ANON_MAPPED"] - made // 2) <= slack, (
+        f"NR_ANON_MAPPED of {memcg.path} in bytes: of {made} half was given back, expected half +- {slack}, {grown}"
+    )
+
+
 @pytest.fixture
 def file_system(vm: Vm, kernel: Kernel) -> Iterator[None]:
     """A file system whose page cache may be huge: ext4's driver, which takes an ext2."""
@@ -106,20 +124,9 @@ def test_huge_pages_of_files_are_counted_whole(
 @pytest.fixture
 def swap(vm: Vm, kernel: Kernel) -> Iterator[None]:
     """A disk to swap to, past zswap."""
-    for option in ("CONFIG_SWAP", "CONFIG_ZRAM", "CONFIG_THP_SWAP"):
-        needs(kernel.option(option) in ("y", "m"), f"{option} is not set")
-    zswap, was = kernel.option("CONFIG_ZSWAP") == "y", ""
-    if zswap:
-        was = vm.call(cgroup.read_file, ZSWAP).strip()
-        vm.call(cgroup.write_file, ZSWAP, "N")
-    device = vm.call_within(30, disks.add, DISK)
-    vm.call_within(30, disks.swap_on, device, DISK)
-    yield
-    if not vm.lost:
-        vm.call_within(30, disks.swap_off, device)
-        vm.call(disks.remove, device)
-        if zswap:
-            vm.call(cgroup.write_file, ZSWAP, was)
+    needs(kernel.option("CONFIG_THP_SWAP") == "y", "CONFIG_THP_SWAP is not set")
+    with swap_disk(vm, kernel, DISK):
+        yield
 
 
 def system(vm: Vm) -> dict[str, int]:

@@ -18,10 +18,12 @@ from kfunctest.measure import (
     WORKER_PAGES,
     Sandwich,
     flush_lag,
+    flushed_slack,
     plenty,
     sandwich,
     settled_slack,
     slab_held_back,
+    surely_flushed,
 )
 from kfunctest.plugin.targets import spare
 from kfunctest.statkeys import PROACTIVE, SUMS, printed, through_page_state, through_vm_events
@@ -91,6 +93,20 @@ def test_page_state_agrees_with_memory_stat(vm: Vm, memcg: Memcg, kfuncs: Kfuncs
     lag = flush_lag(vm.cpus) * vm.page_size
     for key, least in {"anon": size - lag, "shmem": size // 2 - lag, "pagetables": vm.page_size}.items():
         assert stat[key] >= least, f"{key} of {memcg.path} in bytes: expected {least} or more, seen {stat[key]}"
+
+
+@pytest.mark.kfunc(name="flush_stats")
+def test_memory_stat_is_flushed_when_it_is_read(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
+    """Whoever compares the kfuncs with it finds it flushed, and the kfuncs by it: the file first, then page_state."""
+    memcg.start()
+    memcg.stir(vm.cpus)
+    before = memcg.stat()["anon"]
+    touched = memcg.charge_anon(2 * surely_flushed(vm.cpus) * vm.page_size)
+    told, seen = memcg.stat()["anon"], kfuncs.batch(memcg, [items.call("NR_ANON_MAPPED")])[0]
+    slack = flushed_slack(vm.cpus, vm.page_size)
+    for what, value in {"anon in memory.stat": told, "NR_ANON_MAPPED after it": seen}.items():
+        grown = value - before
+        assert abs(grown - touched) <= slack, f"{what}, of {memcg.path}: {touched} +- {slack} bytes more, seen {grown}"
 
 
 def test_page_state_of_a_parent_counts_its_children(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import Items
 from kfunctest.contract import MEMORY_EVENTS, Contract
-from kfunctest.guest import agent, cgroup, disks
+from kfunctest.guest import agent, cgroup
 from kfunctest.kernels.model import Kernel
 from kfunctest.measure import WORKER_PAGES, settled_slack
 from kfunctest.plugin.applicable import needs
@@ -20,31 +20,19 @@ from kfunctest.statkeys import SWAP_EVENTS
 from kfunctest.target.kfuncs import ULONG_MAX, Call, Kfuncs
 from kfunctest.target.memcg import Memcg, MiB
 from kfunctest.target.vm import Vm
+from selftests.swapping import ZSWAP, swap_disk
 
 pytestmark = [pytest.mark.slow_boot, pytest.mark.destructive("changes what the machine swaps to")]
 
 DISK = 32 * MiB
 SIZE = 4 * MiB
-ZSWAP = "/sys/module/zswap/parameters/enabled"
 
 
 @pytest.fixture(autouse=True)
 def swap(vm: Vm, kernel: Kernel) -> Iterator[None]:
-    """Somewhere to swap to: a disk in memory. zswap is off, unless a test turns it on."""
-    for option in ("CONFIG_SWAP", "CONFIG_ZRAM"):
-        needs(kernel.option(option) in ("y", "m"), f"{option} is not set")
-    zswap, was = kernel.option("CONFIG_ZSWAP") == "y", ""
-    if zswap:
-        was = vm.call(cgroup.read_file, ZSWAP).strip()
-        vm.call(cgroup.write_file, ZSWAP, "N")
-    device = vm.call_within(30, disks.add, DISK)
-    vm.call_within(30, disks.swap_on, device, DISK)
-    yield
-    if not vm.lost:
-        vm.call_within(30, disks.swap_off, device)
-        vm.call(disks.remove, device)
-        if zswap:
-            vm.call(cgroup.write_file, ZSWAP, was)
+    """Somewhere to swap to, past zswap."""
+    with swap_disk(vm, kernel, DISK):
+        yield
 
 
 def system(vm: Vm) -> dict[str, int]:
@@ -203,20 +191,34 @@ def test_pages_that_others_still_have_in_swap_are_in_the_swap_cache(
 def test_zswap_tells_what_it_could_not_compress(
     vm: Vm, kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items
 ) -> None:
-    """Such a page is kept as it is: compressed and not are the same number of bytes, each of them incompressible."""
+    """Such a page is kept as it is: compressed and not are the same number of bytes, each of them incompressible.
+
+    What zswap takes is kernel memory, and given back as such.
+    """
     needs(kernel.option("CONFIG_ZSWAP") == "y", "CONFIG_ZSWAP is not set")
     needs("MEMCG_ZSWAP_INCOMP" in items.enum("memcg_stat_item"), "memcg of this kernel has no MEMCG_ZSWAP_INCOMP")
     vm.call(cgroup.write_file, ZSWAP, "Y")
     memcg.do("charge_random", SIZE)
+    kernel_memory = read(vm, kfuncs, memcg, items, "MEMCG_KMEM")["MEMCG_KMEM"]
     memcg.do("page_out")
     names = ("MEMCG_ZSWAP_INCOMP", "MEMCG_ZSWAP_B", "MEMCG_ZSWAPPED")
-    seen = read(vm, kfuncs, memcg, items, *names)
+    seen = read(vm, kfuncs, memcg, items, *names, "MEMCG_KMEM")
     current = int(memcg.read("memory.zswap.current"))
+    grown = seen.pop("MEMCG_KMEM") - kernel_memory
     assert seen == dict.fromkeys(names, current), f"{memcg.path}, bytes: memory.zswap.current is {current}, seen {seen}"
     assert current >= SIZE // 2, f"memory.zswap.current of {memcg.path}: of {SIZE} bytes paged out, seen {current}"
+    slack = settled_slack(vm.page_size)
+    assert abs(grown - current) <= slack, (
+        f"MEMCG_KMEM of {memcg.path}, bytes: zswap took {current}, expected that +- {slack} more, seen {grown}"
+    )
     memcg.do("release_areas")
-    kept = read(vm, kfuncs, memcg, items, *names)
+    kept = read(vm, kfuncs, memcg, items, *names, "MEMCG_KMEM")
+    grown = kept.pop("MEMCG_KMEM") - kernel_memory
     assert not any(kept.values()), f"{memcg.path}, bytes in zswap after the release: expected 0 of each, seen {kept}"
+    assert abs(grown) <= slack, (
+        f"MEMCG_KMEM of {memcg.path}, bytes: zswap gave back {current}, expected {kernel_memory} +- {slack} as before, "
+        f"seen {grown} more"
+    )
 
 
 @pytest.mark.kfunc(name="vm_events")
@@ -248,17 +250,24 @@ def swap_events(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> dict[str, int]:
 
 
 @pytest.mark.kfunc(name="memory_events")
+@pytest.mark.parametrize("above", [False, True], ids=["of its own", "above"])
 def test_memory_events_count_swap_beyond_its_high_limit(
-    contract: Contract, memcg: Memcg, kfuncs: Kfuncs, items: Items
+    contract: Contract, memcg: Memcg, kfuncs: Kfuncs, items: Items, above: bool
 ) -> None:
-    """Whoever charges while memory.swap.high is exceeded is slowed down, and that is counted."""
+    """Whoever charges while memory.swap.high is exceeded is slowed down, by the square of how far, and that is counted:
+    in the memcg that has the limit, and not in who charges below it.
+    """
     needs(MEMORY_EVENTS in contract.kfuncs, f"contract {contract.name} has no {MEMORY_EVENTS}")
-    memcg.do("charge_written", SIZE)
-    memcg.do("page_out")
-    memcg.write("memory.swap.high", str(SIZE // 2))
-    memcg.charge_anon(MiB)
+    group = memcg.child() if above else memcg
+    group.do("charge_written", SIZE)
+    group.do("page_out")
+    memcg.write("memory.swap.high", str(int(memcg.read("memory.swap.current")) * 15 // 16))
+    group.charge_anon(MiB)
     seen = swap_events(memcg, kfuncs, items)
     assert seen["high"] >= 1, f"memory.swap.high of {memcg.path} was exceeded: expected high 1 or more, seen {seen}"
+    if above:
+        below = swap_events(group, kfuncs, items)
+        assert below["high"] == 0, f"{group.path}, which has no memory.swap.high: expected high 0, seen {below}"
 
 
 @pytest.mark.kfunc(name="memory_events")

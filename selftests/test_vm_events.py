@@ -15,8 +15,9 @@ from kfunctest.statitems import tracked
 from kfunctest.statkeys import VM_EVENTS, printed, through_vm_events
 from kfunctest.target.kernel_log import logged
 from kfunctest.target.kfuncs import INT_MAX, INT_MIN, ULONG_MAX, Call, Kfuncs
-from kfunctest.target.memcg import Memcg
+from kfunctest.target.memcg import Memcg, MiB
 from kfunctest.target.vm import Vm
+from selftests.swapping import swap_disk
 
 pytestmark = pytest.mark.kfunc(name="vm_events")
 
@@ -94,6 +95,32 @@ def test_vm_events_of_a_parent_count_its_children(vm: Vm, memcg: Memcg, kfuncs: 
     assert value.seen >= least, f"PGFAULT of {leaf.path}: expected {least} faults or more, seen {value.seen}"
     seen = kfuncs.vm_events(idle, items.PGFAULT)
     assert seen == 0, f"PGFAULT of {idle.path}: expected 0, seen {seen}; its sibling took the faults"
+
+
+@pytest.mark.slow_boot
+@pytest.mark.destructive("changes what the machine swaps to")
+@pytest.mark.parametrize("shared", [False, True], ids=["private", "shared"])
+def test_faults_that_read_from_swap_are_major(
+    vm: Vm, kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items, shared: bool
+) -> None:
+    """As many as the process's own statistics say, on private memory and on shared."""
+    size = 4 * MiB
+    with swap_disk(vm, kernel, 2 * size):
+        memcg.do("charge_written", size, shared)
+        memcg.do("page_out")
+        memcg.stir(vm.cpus)
+        before = flushed(kfuncs, memcg, items.PGMAJFAULT)
+        taken = memcg.do("read_areas_from_disk")
+        memcg.stir(vm.cpus)
+        seen = flushed(kfuncs, memcg, items.PGMAJFAULT) - before
+        memcg.do("release_areas")
+    # One fault reads a few pages ahead: 2 to the power of vm.page-cluster, which is 3 where nobody set it.
+    least = size // vm.page_size // 16
+    assert taken >= least, f"{size} bytes of {memcg.path} in swap: expected {least} major faults or more, seen {taken}"
+    # Beside them, what the worker reads of its own code for the first time.
+    assert taken <= seen <= taken + WORKER_PAGES, (
+        f"PGMAJFAULT of {memcg.path}: expected {taken}, which were taken, or few more; seen {seen}"
+    )
 
 
 @pytest.mark.destructive("reads out of bounds on a kernel that does not check")

@@ -101,6 +101,23 @@ def touch_file() -> int:
     return len(area)
 
 
+def make_names(folder: str, count: int) -> int:
+    """Give one new file of a new ``folder`` on a tmpfs ``count`` names: each is a dentry. Returns ``count``."""
+    os.mkdir(folder)
+    os.close(os.open(f"{folder}/0", os.O_CREAT))
+    for number in range(1, count):
+        os.link(f"{folder}/0", f"{folder}/{number}")
+    return count
+
+
+def remove_names(folder: str, count: int) -> int:
+    """Remove them again. Returns ``count``."""
+    for number in range(count):
+        os.unlink(f"{folder}/{number}")
+    os.rmdir(folder)
+    return count
+
+
 def _populate(area: mmap.mmap) -> None:
     # The kernel's own loop over the pages: a third of the time that as many exceptions take under TCG.
     area.madvise(_MADV_POPULATE_WRITE)

@@ -115,9 +115,9 @@ def charge_page_tables(count: int) -> int:
     return count
 
 
-def charge_written(size: int) -> int:
-    """Write something to each page of ``size`` bytes of private memory: none is a page of zeros. Returns the bytes."""
-    area = mmap.mmap(-1, size, flags=_PRIVATE)
+def charge_written(size: int, shared: bool = False) -> int:
+    """Write something to each page of ``size`` bytes of memory: none is a page of zeros. Returns the bytes."""
+    area = mmap.mmap(-1, size) if shared else mmap.mmap(-1, size, flags=_PRIVATE)
     area.madvise(mmap.MADV_NOHUGEPAGE)
     _areas.append(area)
     for at in range(0, size, _PAGE):
@@ -148,6 +148,15 @@ def read_areas() -> int:
     return sum(len(area) for area in _areas if [area[at] for at in range(0, len(area), _PAGE)])
 
 
+def read_areas_from_disk() -> int:
+    """The same. Returns how many of the faults were major."""
+    import resource
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+    read_areas()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_majflt - before
+
+
 def page_out() -> int:
     """Ask for what the functions above kept to be swapped out. Returns the bytes."""
     for area in _areas:
@@ -160,6 +169,14 @@ def free_lazily() -> int:
     for area in _areas:
         area.madvise(_MADV_FREE)
     return sum(map(len, _areas))
+
+
+def make_holes() -> int:
+    """Give back every other page of what the functions above kept. Returns the bytes that are left."""
+    for area in _areas:
+        for at in range(0, len(area), 2 * _PAGE):
+            area.madvise(mmap.MADV_DONTNEED, at, _PAGE)
+    return sum(map(len, _areas)) // 2
 
 
 def release_areas() -> int:
@@ -186,23 +203,6 @@ def close_files() -> int:
     count = len(_files)
     while _files:
         os.close(_files.pop())
-    return count
-
-
-def make_names(folder: str, count: int) -> int:
-    """Give one new file of a new ``folder`` on a tmpfs ``count`` names: each is a dentry. Returns ``count``."""
-    os.mkdir(folder)
-    os.close(os.open(f"{folder}/0", os.O_CREAT))
-    for number in range(1, count):
-        os.link(f"{folder}/0", f"{folder}/{number}")
-    return count
-
-
-def remove_names(folder: str, count: int) -> int:
-    """Remove them again. Returns ``count``."""
-    for number in range(count):
-        os.unlink(f"{folder}/{number}")
-    os.rmdir(folder)
     return count
 
 

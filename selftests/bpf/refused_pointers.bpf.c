@@ -452,3 +452,52 @@ int kernel_function_that_is_no_kfunc(void *ctx)
 	bpf_put_mem_cgroup(memcg);
 	return 0;
 }
+
+/* 7. A call is one to any function: its arguments' registers are gone, an index is a number, a value may be any */
+
+#define through_registers(memcg, kfunc, before, after)					\
+	asm volatile("r1 = %[m]; " before " call %[k]; " after ::[m] "r"(memcg), [k] "i"(kfunc) \
+		     : "r0", "r1", "r2", "r3", "r4", "r5")
+
+SEC("?syscall")
+__failure __errno(EACCES) __msg("R1 !read_ok")
+int argument_used_after_call(void *ctx)
+{
+	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();
+
+	if (!memcg)
+		return 0;
+	through_registers(memcg, bpf_mem_cgroup_usage, "", "r2 = r1;");
+	bpf_put_mem_cgroup(memcg);
+	return 0;
+}
+
+SEC("?syscall")
+__failure __errno(EINVAL) __msg("R2 is not a scalar")
+int page_state_by_pointer(void *ctx)
+{
+	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();
+
+	if (!memcg)
+		return 0;
+	through_registers(memcg, bpf_mem_cgroup_page_state, "r2 = r1;", "");
+	bpf_put_mem_cgroup(memcg);
+	return 0;
+}
+
+__u64 table[16];
+
+SEC("?syscall")
+__failure __errno(EACCES) __msg("R{{[0-9]}} unbounded memory access")
+int usage_as_an_unchecked_index(void *ctx)
+{
+	struct mem_cgroup *memcg = bpf_get_root_mem_cgroup();
+	unsigned long usage;
+
+	if (!memcg)
+		return 0;
+	usage = bpf_mem_cgroup_usage(memcg) >> 12;
+	bpf_put_mem_cgroup(memcg);
+	table[usage] = 1;
+	return 0;
+}

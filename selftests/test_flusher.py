@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The kernel's own flusher, for what bpf_mem_cgroup_flush_stats() leaves: too little for a flush is read in time, too.
+
+It flushes root, and so everything, every 2 s, needed or not. Its timer is deferrable: no CPU is woken for it, so they
+are kept awake meanwhile.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from itertools import pairwise
+
+import pytest
+
+from conftest import Items
+from kfunctest.errors import GuestError
+from kfunctest.guest import awake, cgroup
+from kfunctest.measure import FLUSH_PERIOD, TICK
+from kfunctest.plugin.applicable import needs
+from kfunctest.target.bpf import Bpf
+from kfunctest.target.kfuncs import Kfuncs
+from kfunctest.target.memcg import Memcg
+from kfunctest.target.vm import Vm
+from kfunctest.wait import wait_until
+from selftests.flushing import ROUNDS
+
+pytestmark = [pytest.mark.kfunc(name="flush_stats"), pytest.mark.slow_boot]
+
+#: Pages and faults that are far from needing a flush.
+FEW_PAGES = 8
+#: Periods that are looked at, of which one at least must be no longer than it has to be; a busy host stretches others.
+PERIODS = 4
+
+
+def test_what_is_too_little_for_a_flush_is_read_in_time(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
+    """An item and an event, of a memcg and of the one above it: stale after a flush that had too little to do, and then
+    fresh without another one.
+    """
+    leaf = memcg.child()
+    calls = [items.call("NR_ANON_MAPPED"), items.call("PGFAULT")]
+    groups = (leaf, memcg)
+    for _ in range(ROUNDS):
+        leaf.stir_ancestors(vm.cpus)
+        before = [kfuncs.flushed(group, *calls) for group in groups]
+        leaf.charge_anon(FEW_PAGES * vm.page_size)
+        if [kfuncs.flushed(group, *calls) for group in groups] == before:
+            break
+    else:
+        pytest.fail(f"in all of {ROUNDS} rounds {FEW_PAGES} pages charged to {leaf.path} were flushed", pytrace=False)
+
+    def grown() -> list[list[int]]:
+        vm.call(awake.keep_awake)
+        after = [kfuncs.batch(group, calls) for group in groups]
+        return [[b - a for a, b in zip(one, two, strict=True)] for one, two in zip(before, after, strict=True)]
+
+    least = (FEW_PAGES * vm.page_size, FEW_PAGES)
+    wait_until(
+        grown,
+        until=lambda seen: all(value >= enough for group in seen for value, enough in zip(group, least, strict=True)),
+        seconds=vm.stretched(2 * FLUSH_PERIOD),
+        interval=0.1,
+        what=f"NR_ANON_MAPPED and PGFAULT of {leaf.path} and {memcg.path} to have grown by {least} or more, unasked",
+    )
+
+
+def test_everything_is_flushed_every_two_seconds_needed_or_not(vm: Vm, bpf: Bpf) -> None:
+    """Root, and by force. From one time to the next it is never less than the period, and not always much more."""
+    tracer = bpf.open("trace_flusher.bpf.c")
+    tracer["watched"] = vm.call(cgroup.identity, "")
+    try:
+        tracer.load("on_flush")
+    except GuestError as error:
+        needs(error.errno != errno.ESRCH, "this kernel has no tracepoint memcg_flush_stats")
+        raise
+    tracer.attach("on_flush")
+
+    def periods() -> list[float]:
+        vm.call(awake.keep_awake)
+        forced = tracer["forced"]
+        raw = tracer["began"]  # later: the program counts a flush after it noted its time
+        assert isinstance(raw, bytes)
+        assert isinstance(forced, int)
+        at = [ns / 1e9 for ns in struct.unpack_from(f"={min(forced, PERIODS + 1)}Q", raw)]
+        return [after - before for before, after in pairwise(at)]
+
+    most = 1.5 * FLUSH_PERIOD
+    seen = wait_until(
+        periods,
+        until=lambda seen: len(seen) == PERIODS or any(period <= most for period in seen),
+        seconds=PERIODS * FLUSH_PERIOD + vm.stretched(2 * FLUSH_PERIOD),
+        interval=0.1,
+        what="root to be flushed by force time and again",
+    )
+    assert FLUSH_PERIOD - TICK <= min(seen) <= most, (
+        f"seconds between forced flushes of root: expected {FLUSH_PERIOD}, to a tick, or up to {most} in the shortest, "
+        f"seen {seen}"
+    )
