@@ -20,7 +20,11 @@ from kfunctest.target.vm import Vm
 from selftests.exact import COMPACT, judge_sum
 from selftests.swapping import swap_disk
 
-pytestmark = [pytest.mark.kfunc(name="usage"), pytest.mark.slow_boot]
+pytestmark = [
+    pytest.mark.kfunc(name="usage"),
+    pytest.mark.slow_boot,
+    pytest.mark.destructive("compacts all memory of the machine"),
+]
 
 #: What a worker makes, and how it gives it back; the arguments are numbers of bytes, pages or things.
 KINDS = {

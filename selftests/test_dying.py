@@ -105,7 +105,7 @@ def child(vm: Vm, memcg: Memcg, bpf: Bpf, items: Items) -> Iterator[Child]:
 @pytest.fixture
 def file(vm: Vm, memcg: Memcg) -> Iterator[str]:
     """The path of a file of a tmpfs, whose pages outlive who wrote them; gone in the end, if it was made."""
-    path = f"/tmp/{memcg.path.replace('/', '-')}"
+    path = f"/run/{memcg.path.replace('/', '-')}"
     yield path
     if not vm.lost:
         vm.call(cgroup.write_file, path, "")

@@ -35,6 +35,7 @@ from kfunctest.target.vm import Vm
 from kfunctest.wait import wait_until
 
 HUGE_PAGES = "/proc/sys/vm/nr_hugepages"
+NODES = "/sys/devices/system/node/possible"
 #: How many times what the CPUs may hold back of the slab is made, so that the rest tells something.
 MANY = 3
 
@@ -230,15 +231,15 @@ def test_a_large_map_is_vmalloc(vm: Vm, memcg: Memcg, bpf: Bpf, items: Items, ga
 
 
 def test_per_cpu_memory_is_what_memcgs_keep_their_counters_in(
-    vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items, bpf: Bpf
+    vm: Vm, kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items, bpf: Bpf
 ) -> None:
     """A memcg's per-CPU counters are charged to its parent: 32 children, to the byte. Others came before them, and
     filled the memory that the kernel booted with, for which nobody is charged.
     """
     told = bpf.open("sizes.bpf.c").load("tell_sizes").run("tell_sizes", "sizes_args")
-    cpus, nodes = (
-        counted(vm.call(cgroup.read_file, f"/sys/devices/system/{what}/possible")) for what in ("cpu", "node")
-    )
+    cpus = counted(vm.call(cgroup.read_file, "/sys/devices/system/cpu/possible"))
+    # Without CONFIG_NUMA there is one, of which sysfs does not tell.
+    nodes = counted(vm.call(cgroup.read_file, NODES)) if kernel.option("CONFIG_NUMA") == "y" else 1
     sizes = [told["of_memcg"], *[told["of_node"]] * nodes, told["of_v1"]]
     fillers = PER_CPU_FIRST_CHUNK // sum(sizes)
     filled, measured, busy = (memcg.child(name) for name in ("filled", "measured", "busy"))

@@ -26,8 +26,9 @@ FEW = FLUSH_BATCH_UPDATES // 16
 
 
 @pytest.fixture(autouse=True)
-def second_cpu(vm: Vm, kernel: Kernel) -> Iterator[None]:
-    """A CPU that can go, and is back afterwards."""
+def second_cpu(vm: Vm, kernel: Kernel, memcg: Memcg) -> Iterator[None]:
+    """A CPU that can go, and is back before the memcg of the test ends: memcgs end with callbacks on each CPU."""
+    del memcg
     needs(kernel.option("CONFIG_HOTPLUG_CPU") == "y", "CONFIG_HOTPLUG_CPU is not set")
     needs(vm.cpus > 1, "there is only one CPU: --cpus 2")
     yield

@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from kfunctest.guest import cgroup, removal
+from kfunctest.guest import cgroup, cpus, removal
 from kfunctest.target.memcg import Memcg
 from kfunctest.target.protocol import Target
 
@@ -47,7 +47,7 @@ def test_the_kernel_is_given_time_to_look_at_what_was_removed(settled: list[list
     with Memcg(cast("Target", Played()), "parent") as memcg:
         memcg.child().child("grandchild")
         assert (tmp_path / "parent" / "child" / "grandchild").is_dir()
-    assert settled == [[]]
+    assert settled == [[], []]
 
 
 def test_who_wakes_before_the_callbacks_waits_once_more(
@@ -60,7 +60,7 @@ def test_who_wakes_before_the_callbacks_waits_once_more(
     monkeypatch.setattr(removal, "WAKES_EARLY", (str(off), str(on), str(absent)))
     with Memcg(cast("Target", Played()), "parent"):
         pass
-    assert settled == [[], []]
+    assert settled == [[], [], []]
 
 
 def test_a_dying_task_is_waited_for_and_not_for_ever(settled: list[list[str]], tmp_path: Path) -> None:
@@ -68,22 +68,40 @@ def test_a_dying_task_is_waited_for_and_not_for_ever(settled: list[list[str]], t
     place = tmp_path / "parent"
     place.mkdir()
     (place / "cgroup.events").write_text("populated 1\nfrozen 0\n")
+    began = time.monotonic()
     with pytest.raises(OSError, match="not empty"):  # this one is no cgroup: its file is in the way
         removal.end([], ["parent"], 0.05, True)
-    assert settled == []
+    assert time.monotonic() - began >= 0.05
+    assert len(settled) == 2
 
 
-def test_one_cpu_removes_all_and_waits_for_its_callbacks(
-    settled: list[list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whatever_fails_the_rest_is_removed(settled: list[list[str]], tmp_path: Path) -> None:
+    """One is gone already, and a worker was reaped: nothing else is left behind for that, and the first is told."""
+    (tmp_path / "parent").mkdir()
+    with pytest.raises(FileNotFoundError, match="gone"):
+        removal.end([12345], ["parent/gone", "parent"], 1.0, True)
+    assert not (tmp_path / "parent").exists()
+    assert settled == [[], []]
+
+
+@pytest.mark.usefixtures("settled")
+def test_one_cpu_removes_all_and_waits_for_its_callbacks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Others may have none to run, and be done before."""
     before = os.sched_getaffinity(0)
     asked: list[set[int]] = []
     monkeypatch.setattr(cgroup, "remove", lambda *_: asked.append(os.sched_getaffinity(0)))
     monkeypatch.setattr(cgroup, "grace_period", lambda: asked.append(os.sched_getaffinity(0)))
     removal.end([], ["parent/child", "parent"], 1.0, True)
-    assert asked == [{min(before)}] * 3
+    assert asked == [{min(before)}] * 4
     assert os.sched_getaffinity(0) == before
+
+
+def test_a_cpu_that_is_offline_stays_allowed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It will be back, and what runs here may run there then."""
+    status = tmp_path / "status"
+    status.write_text("Name:\tx\nCpus_allowed:\t00000001,00000003\nCpus_allowed_list:\t0-1,32\n")
+    monkeypatch.setattr(cpus, "_STATUS", str(status))
+    assert cpus.allowed() == {0, 1, 32}
 
 
 def test_a_grace_period_is_no_failure_and_no_wait_for_ever() -> None:

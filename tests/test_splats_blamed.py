@@ -262,6 +262,24 @@ def test_a_kernel_that_is_asked_for_nothing_is_looked_at_once_in_a_while(run: Ru
     quiet = [f"def test_quiet_{number}(vm): vm.in_peace = True" for number in range(20)]
     ran = run(*quiet, "def test_waits(vm):\n    time.sleep(0.2)\n    vm.say(WARN)", GOOD)
     looks = [line for line in (tmp_path / "console-1").read_text().splitlines() if "kfunctest: " in line]
-    assert len(looks) < 20 < 3 * len(quiet), looks
+    assert len(looks) < 2 * len(quiet), looks
     assert ran.outcome("test_waits") == "failed"
     assert {ran.outcome(f"test_quiet_{number}") for number in range(20)} == {"passed"}
+
+
+def test_what_follows_a_test_is_not_the_next_ones_though_nobody_asks(run: Run) -> None:
+    """The next one begins with a look of its own where the one before had the kernel do anything."""
+    before = "def test_before(vm): vm.in_peace, vm.requests = True, vm.requests + 1"
+    between = "def test_between(request): request.config.stash[SESSION].running.say(WARN)"
+    ran = run(before, between, "def test_then(vm): pass")
+    assert [ran.outcome(name) for name in ("test_before", "test_between", "test_then")] == ["passed"] * 3
+    assert len(ran.all("between")) == 1
+    assert ran.status == 1
+
+
+def test_the_end_of_a_run_is_looked_at_though_nobody_asks(run: Run) -> None:
+    between = "def test_between(request): request.config.stash[SESSION].running.say(WARN)"
+    ran = run("def test_before(vm): vm.in_peace = True", between)
+    assert [ran.outcome(name) for name in ("test_before", "test_between")] == ["passed"] * 2
+    assert ran.status == 1
+    assert "SPLATS BETWEEN TESTS" in ran.text

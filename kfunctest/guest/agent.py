@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any, Protocol  # execnet has imported it already
 
 from kfunctest.guest import cgroup
+from kfunctest.guest.cpus import allowed
 
 
 class Channel(Protocol):
@@ -72,7 +73,7 @@ def ping() -> int:
 
 def run_on(cpus: list[int]) -> list[int]:
     """Answer requests on these CPUs only. Returns those that it did so on before."""
-    before = sorted(os.sched_getaffinity(0))
+    before = sorted(allowed())
     os.sched_setaffinity(0, cpus)
     return before
 

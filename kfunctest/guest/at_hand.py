@@ -43,7 +43,7 @@ def load_libbpf() -> None:
 
 
 def stop_reading_ahead() -> None:
-    """From now on a page that is read is one page of page cache, as virtme-ng mounts it: tests count them."""
+    """Of a file that is opened from now on a page that is read is one of page cache: tests count them."""
     for name in os.listdir(_DEVICES):
         if name.startswith("9p-"):
             write_file(f"{_DEVICES}/{name}/read_ahead_kb", "0")

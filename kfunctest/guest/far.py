@@ -117,6 +117,8 @@ def sweep(prefix: str) -> list[str]:
         left += [path] if not remove(path := f"{ROOT}/{name}") else []
     for name in starting(FILES, prefix):
         shutil.rmtree(f"{FILES}/{name}", ignore_errors=True)
+        with suppress(OSError):  # a file, which is no tree
+            os.unlink(f"{FILES}/{name}")
         left += [f"{FILES}/{name}"] if os.path.exists(f"{FILES}/{name}") else []
     return left
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager
 
-from kfunctest.guest import cgroup, workers
+from kfunctest.guest import cgroup, cpus, workers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
 #: 1 where synchronize_rcu() may return before the callbacks of its grace period have run: kernel/rcu/tree.c.
 WAKES_EARLY = ("/sys/module/rcutree/parameters/rcu_normal_wake_from_gp", "/sys/kernel/rcu_expedited")
@@ -20,27 +19,48 @@ WAKES_EARLY = ("/sys/module/rcutree/parameters/rcu_normal_wake_from_gp", "/sys/k
 def end(pids: Sequence[int], paths: Sequence[str], seconds: float, settle: bool) -> None:
     """Kill and reap the workers, then remove the cgroups in this order; each may take ``seconds`` to be left.
 
-    With ``settle``, wait until the kernel has looked at the last references, so that what it says then is heard.
+    With ``settle``, wait until the kernel has looked at the last references and taken the memcgs offline, so that what
+    it says then is heard. Whatever fails, the rest is done; the first error is raised then.
     """
+    first: Exception | None = None
+
+    def attempt(step: Callable[..., None], *args: object) -> None:
+        nonlocal first
+        try:
+            step(*args)
+        except Exception as error:
+            first = first or error
+
     for pid in pids:
-        workers.end(pid)
-    with _on_one_cpu():
+        attempt(_end, pid)
+    with cpus.on_one():
         for path in paths:
-            if settle:
-                _wait_until_left(path, seconds)
-            cgroup.remove(path, seconds)
+            attempt(_remove, path, seconds)
         if settle:
             _callbacks_have_run()
+    if first:
+        raise first
+
+
+def _end(pid: int) -> None:
+    if workers.lives(pid):
+        workers.end(pid)
+
+
+def _remove(path: str, seconds: float) -> None:
+    _wait_until_left(path, seconds)
+    cgroup.remove(path, seconds)
 
 
 def _callbacks_have_run() -> None:
-    """Wait until the RCU callbacks that removals on this CPU left behind have run.
+    """Wait until the RCU callbacks that removals on this CPU left behind have run, and those that come of them.
 
-    A count that underflowed is found by one of them (percpu_ref_switch_to_atomic_rcu(), lib/percpu-refcount.c). A CPU
-    runs them in order, and what synchronize_rcu() waits for is one more, unless it wakes early: the callbacks may then
-    lag behind, so they get a second grace period.
+    A count that underflowed is found by the first (percpu_ref_switch_to_atomic_rcu(), lib/percpu-refcount.c), which let
+    the memcg go offline after a second grace period (css_killed_ref_fn(), kernel/cgroup/cgroup.c). A CPU runs them in
+    order, and what synchronize_rcu() waits for is one more, unless it wakes early, or only one CPU is online: the
+    callbacks may then lag behind, and get one grace period more.
     """
-    for _ in range(1 + any(map(_is_on, WAKES_EARLY))):
+    for _ in range(2 + any(map(_is_on, WAKES_EARLY))):
         cgroup.grace_period()
 
 
@@ -61,13 +81,3 @@ def _wait_until_left(path: str, seconds: float) -> None:
         if "populated 0" in cgroup.read(path, "cgroup.events") or time.monotonic() > deadline:
             return
         time.sleep(0.001)
-
-
-@contextmanager
-def _on_one_cpu() -> Iterator[None]:
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, [min(before)])
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)

@@ -79,6 +79,11 @@ def work(pid: int, command: str, *args: object) -> int:
     return int(value)
 
 
+def lives(pid: int) -> bool:
+    """Whether the worker has not been reaped yet."""
+    return pid in _workers
+
+
 def kill(pid: int) -> None:
     """Kill the worker and let it be: a zombie, which pins its memcg until end() reaps it."""
     os.kill(pid, 9)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -89,7 +90,9 @@ def forget(recipe: Recipe) -> None:
     provenance = _provenance(recipe, tree, toolchain.find(recipe.source))
     record = _record(provenance, wanted)
     if known := _recorded(record, provenance):
-        shutil.rmtree(known.folder, ignore_errors=True)
+        # Renamed first: what is half removed must not look like a kernel.
+        with tempfile.TemporaryDirectory(prefix=f".partial-{known.key}-", dir=known.folder.parent) as gone:
+            known.folder.rename(Path(gone) / known.key)
 
 
 def configuration(recipe: Recipe) -> str:

@@ -65,13 +65,13 @@ class Splats:
             return (yield)
         test, kernel = self._names(request.node)
         self._next = test
-        self._look_between(lambda watch: watch.look(f"begin {test}"))
+        self._look_between(lambda watch: watch.begin(f"begin {test}"))
         vm = yield
         if not isinstance(vm, Vm):
             return vm
         if self._watch is None or self._watch.vm is not vm:
             self._watch = Watch(vm, ours=vm.accelerator.name != NATIVE)
-            booted = self._watch.look(f"begin {test}")
+            booted = self._watch.begin(f"begin {test}")
             self._tell(booted, "", test, kernel)
             if booted.died:
                 raise booted.died
@@ -143,7 +143,7 @@ class Splats:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Look once more, at the end of the run. Who interrupts it does not wait for more than that."""
         self._next = ""
-        self._look_between(lambda watch: watch.look("the run ends"))
+        self._look_between(lambda watch: watch.look("the run ends", always=True))
         if (running := self._config.stash[SESSION].running) and session.exitstatus != pytest.ExitCode.INTERRUPTED:
             self._last_look(running)
         self._watch = None

@@ -158,7 +158,6 @@ class Memcg:
         except GuestError as death:
             if death.kind != "WorkerDied":
                 raise
-            self._worker = 0
             return death.message
         raise AssertionError(
             f"expected the kernel to kill the worker in {self.path}; it charged {size} bytes and lives"
@@ -200,4 +199,9 @@ class Memcg:
 
     def _work(self, command: str, *args: object) -> int:
         self.start()
-        return self._target.call_within(30, workers.work, self._worker, command, *args)
+        try:
+            return self._target.call_within(30, workers.work, self._worker, command, *args)
+        except GuestError as error:
+            if error.kind == "WorkerDied":
+                self.let_go()
+            raise

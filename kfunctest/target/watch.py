@@ -55,6 +55,8 @@ class Watch:
         self._looks = 0
         #: How many requests there had been at the last look, and when that was.
         self._asked, self._looked = -1, 0.0
+        #: How many there had been when the last test began.
+        self._begun = -1
         self._taint = 0
         self._last = ""
         self._at = 0
@@ -74,15 +76,16 @@ class Watch:
                 f"the kernel's log cannot be followed ({error.kind}: {error.message})", remedy=REMEDY
             ) from error
 
-    def look(self, word: str) -> Found:
+    def look(self, word: str, *, always: bool = False) -> Found:
         """What the kernel logged since the last look. ``word`` says where we are; the log and the console show it.
 
         Decides whether the VM is spent. Warnings that speak once a boot may speak again afterwards. A kernel that was
-        asked for nothing since the last look, a moment ago, is left in peace: a test whose verdicts are known already
-        costs nothing, and where one test ends the next begins.
+        asked for nothing since the last look, a moment ago, is left in peace unless ``always``: a test whose verdicts
+        are known already costs nothing.
         """
         died = None
-        if self._over or (self.vm.asked == self._asked and time.monotonic() - self._looked < QUIET_SECONDS):
+        quiet = self.vm.asked == self._asked and time.monotonic() - self._looked < QUIET_SECONDS
+        if self._over or (quiet and not always):
             return Found()
         if not self.vm.lost:
             self._looks += 1
@@ -99,13 +102,20 @@ class Watch:
         self._over = True
         return replace(self._from_console(None), died=died)
 
+    def begin(self, word: str) -> Found:
+        """Look before a test: what is still said of what the one before had the kernel do is not the next one's."""
+        worked = self.vm.asked != self._begun
+        found = self.look(word, always=worked)
+        self._begun = self.vm.asked
+        return found
+
     def leaks(self) -> Found:
         """What the kernel has leaked since its boot, where it is one that can tell: the last look at a VM.
 
         Takes the time of two scans of all its memory. Nothing is to be looked at afterwards.
         """
         if not self._leaks or self._over:
-            return Found()
+            return self.look("its last look", always=True)
         try:
             objects = self.vm.call_within(SCAN_SECONDS, kmemleak.scan)
         except VmDied as error:
