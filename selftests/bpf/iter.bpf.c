@@ -4,6 +4,7 @@
  * visits, "<cgroup id> <usage in bytes>", or "<cgroup id> none" where there is no memcg.
  */
 #include "memcg_kfuncs.h"
+#include <bpf/bpf_core_read.h>
 
 char _license[] SEC("license") = "GPL";
 
@@ -27,8 +28,21 @@ struct cgroup___with_node {
 	struct kernfs_node *kn;
 } __kernel_type;
 
+struct memcg_vmstats {
+	struct {
+		__s64 counter;
+	} stats_updates;
+} __kernel_type;
+
+struct mem_cgroup___with_vmstats {
+	struct memcg_vmstats *vmstats;
+} __kernel_type;
+
 /* Flush each memcg before it is read. */
 int flush;
+
+/* The updates that the last flush was to find, as far as the CPUs had told of them: read in the same breath. */
+__u64 pending;
 
 /* How often the program was called, the call that ends the iteration among them. */
 __u64 visits;
@@ -55,8 +69,11 @@ int read_usage(struct bpf_iter__cgroup *ctx)
 		bpf_seq_printf(seq, none, sizeof(none), numbers, sizeof(numbers[0]));
 		return 0;
 	}
-	if (flush)
+	if (flush) {
+		if (bpf_core_field_exists(struct memcg_vmstats, stats_updates))
+			pending = ((struct mem_cgroup___with_vmstats *)memcg)->vmstats->stats_updates.counter;
 		bpf_mem_cgroup_flush_stats(memcg);
+	}
 	static const char line[] = "%llu %llu\n";
 
 	last_usage = numbers[1] = bpf_mem_cgroup_usage(memcg);
