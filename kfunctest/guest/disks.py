@@ -6,11 +6,15 @@ virtme-ng's writable folders are tmpfs, whose pages are charged as shmem: page c
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 
 from kfunctest.guest.cgroup import ROOT
 
 _CONTROL = "/sys/class/zram-control"
+#: Seconds for which somebody else may have a disk open.
+_LOOKED_AT = 20.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -29,9 +33,12 @@ def add(size: int) -> str:
 
 
 def remove(device: str) -> None:
-    """Remove the disk, which nothing may use any more."""
-    _write(f"/sys/block/{device.removeprefix('/dev/')}/reset", "1")
-    _write(f"{_CONTROL}/hot_remove", device.removeprefix("/dev/zram"))
+    """Remove the disk, which nothing of ours may use any more. Whoever looks what is on it has some seconds for that.
+
+    udev opens a disk after each writer's close. Raises OSError (EBUSY) where it stays open.
+    """
+    _write_when_closed(f"/sys/block/{device.removeprefix('/dev/')}/reset", "1")
+    _write_when_closed(f"{_CONTROL}/hot_remove", device.removeprefix("/dev/zram"))
 
 
 def swap_on(device: str, size: int) -> None:
@@ -66,6 +73,17 @@ def unmount(folder: str) -> None:
     """Unmount it and remove the folder."""
     _run("umount", folder)
     os.rmdir(folder)
+
+
+def _write_when_closed(path: str, text: str) -> None:
+    deadline = time.monotonic() + _LOOKED_AT
+    while True:
+        try:
+            return _write(path, text)
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _write(path: str, text: str) -> None:
