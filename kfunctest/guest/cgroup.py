@@ -62,7 +62,10 @@ def remove(path: str, seconds: float) -> None:
 
 
 def grace_period() -> None:
-    """Wait for an RCU grace period, where the kernel lets us: not without CONFIG_MEMBARRIER, nor with nohz_full."""
+    """Wait for an RCU grace period, where the kernel lets us.
+
+    Not without CONFIG_MEMBARRIER, nor with nohz_full, nor while only one CPU is online (kernel/sched/membarrier.c).
+    """
     import ctypes
 
     ctypes.CDLL(None).syscall(_MEMBARRIER, _GLOBAL, 0, 0)
@@ -104,7 +107,7 @@ def read_keys(path: str, file: str) -> dict[str, int]:
 
 def mount(source: str, place: str, kind: str, flags: int = 0) -> None:
     """Mount a file system, or a file or folder with MS_BIND, without options. Raises OSError."""
-    import ctypes  # rarely needed, and slow to load under TCG
+    import ctypes  # slow to load under TCG, and some do without
 
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(source.encode(), place.encode(), kind.encode(), ctypes.c_ulong(flags), None):

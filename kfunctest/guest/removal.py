@@ -57,8 +57,8 @@ def _callbacks_have_run() -> None:
 
     A count that underflowed is found by the first (percpu_ref_switch_to_atomic_rcu(), lib/percpu-refcount.c), which let
     the memcg go offline after a second grace period (css_killed_ref_fn(), kernel/cgroup/cgroup.c). A CPU runs them in
-    order, and what synchronize_rcu() waits for is one more, unless it wakes early, or only one CPU is online: the
-    callbacks may then lag behind, and get one grace period more.
+    order, and what synchronize_rcu() waits for is one more, unless it wakes early: the callbacks may then lag behind,
+    and get one grace period more. Where :func:`kfunctest.guest.cgroup.grace_period` is not let wait, nothing is.
     """
     for _ in range(2 + any(map(_is_on, WAKES_EARLY))):
         cgroup.grace_period()
