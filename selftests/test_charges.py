@@ -12,7 +12,15 @@ from conftest import Items
 from kfunctest.contract import MEMORY_EVENTS, Contract
 from kfunctest.guest import agent, cgroup
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import plenty, settled_slack, stock, usage_slack
+from kfunctest.measure import (
+    WORKER_PAGES,
+    flush_lag,
+    plenty,
+    settled_slack,
+    stock,
+    surely_flushed,
+    usage_slack,
+)
 from kfunctest.plugin.applicable import needs
 from kfunctest.target.kfuncs import Call, Kfuncs
 from kfunctest.target.memcg import Memcg, MiB
@@ -223,3 +231,40 @@ def test_what_comes_back_is_charged_to_whom_it_was(vm: Vm, kernel: Kernel, memcg
     assert grown[1] <= slack, (
         f"usage of {second.path}, bytes, where who reads them is now: expected up to {slack}, seen {grown[1]}"
     )
+
+
+@pytest.mark.kfunc(name="page_state")
+@pytest.mark.kfunc(name="vm_events")
+def test_memory_is_charged_to_whom_it_is_and_not_to_who_touches_it(
+    vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items
+) -> None:
+    """As a debugger does: a process writes to memory of another one, in another memcg, that nobody touched before. The
+    pages and the faults belong to whose memory it is.
+    """
+    owner, writer = memcg.child("owner"), memcg.child("writer")
+    size = 2 * plenty(vm.cpus, vm.page_size)
+    pid, address = owner.do("ping"), owner.do("reserve", size)
+    writer.start()
+    before = [charged(vm, kfuncs, group, items) for group in (owner, writer)]
+    pages = writer.do("write_memory_of", pid, address, size)
+    after = [charged(vm, kfuncs, group, items) for group in (owner, writer)]
+    slack = usage_slack(vm.cpus, vm.page_size)
+    # With each reading as many faults come as make its flush certain: those of the first, of the second, or of both.
+    read = 2 * surely_flushed(vm.cpus) + flush_lag(vm.cpus) + WORKER_PAGES
+    for group, then, now, made in zip((owner, writer), before, after, (size, 0), strict=True):
+        usage, anon, faults = (late - early for early, late in zip(then, now, strict=True))
+        seen = f"{size} bytes of {owner.path}, {pages} pages, were touched by {writer.path}: "
+        for name, grown in (("usage", usage), ("NR_ANON_MAPPED", anon)):
+            assert abs(grown - made) <= slack, (
+                f"{seen}{name} of {group.path}, bytes: expected {made} +- {slack} more, seen {grown}"
+            )
+        least, most = made // vm.page_size - flush_lag(vm.cpus), made // vm.page_size + read
+        assert least <= faults <= most, (
+            f"{seen}PGFAULT of {group.path}, a count: expected {least} to {most} more, seen {faults}"
+        )
+
+
+def charged(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, items: Items) -> list[int]:
+    """Usage, anonymous memory, faults, after a flush of all that was done before."""
+    memcg.stir(vm.cpus)
+    return kfuncs.flushed(memcg, Call("USAGE"), items.call("NR_ANON_MAPPED"), items.call("PGFAULT"))

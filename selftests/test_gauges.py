@@ -107,9 +107,13 @@ def test_kernel_stacks_go_when_their_processes_do(
     stacks.falls_back(0)
 
 
-def test_page_tables_come_and_go_with_what_they_map(vm: Vm, memcg: Memcg, gauge: Callable[[str], Gauge]) -> None:
+@pytest.mark.parametrize(("levels", "spans"), [(1, 600), (2, 300), (3, 100)])
+def test_page_tables_come_and_go_with_what_they_map(
+    vm: Vm, memcg: Memcg, gauge: Callable[[str], Gauge], levels: int, spans: int
+) -> None:
+    """Each span has a table of its own of each level: what maps pages, what maps those tables, and so on."""
     tables = gauge("NR_PAGETABLE")
-    made = memcg.do("charge_page_tables", 600) * vm.page_size
+    made = levels * memcg.do("charge_page_tables", spans, levels) * vm.page_size
     slack = settled_slack(vm.page_size)
     tables.rose_by(made - slack, made + slack)
     memcg.do("release_areas")

@@ -13,7 +13,7 @@ import pytest
 from conftest import Items
 from kfunctest.guest import agent, cgroup
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import FOLIO_BATCH, WORKER_PAGES
+from kfunctest.measure import FOLIO_BATCH, WORKER_PAGES, list_held_back
 from kfunctest.plugin.applicable import needs
 from kfunctest.statkeys import PROACTIVE
 from kfunctest.target.kfuncs import Kfuncs
@@ -123,6 +123,27 @@ def test_what_the_lists_do_is_counted_where_it_is_done(
     # With generations a page that is read again has come back only while the kernel remembers that it was one of them.
     assert reclaim == "generations" or seen["WORKINGSET_REFAULT_FILE"] >= SIZE // vm.page_size, (
         f"refaults of {memcg.path}, pages: expected those of {SIZE} bytes, seen {seen}"
+    )
+
+
+@pytest.mark.kfunc(name="vm_events")
+def test_pages_that_are_not_needed_soon_are_deactivated(
+    vm: Vm, kernel: Kernel, reclaim: str, memcg: Memcg, kfuncs: Kfuncs, items: Items
+) -> None:
+    """MADV_COLD: each page that was read twice, once, but for what CPUs have yet to move from one list to another."""
+    names = ("PGDEACTIVATE",)
+    memcg.map_file(kernel.image, SIZE)
+    memcg.touch_file()
+    start, before = counted(vm, kfuncs, memcg, items, names), system(vm, names)
+    pages = memcg.do("cool_file") // vm.page_size
+    now, after = counted(vm, kfuncs, memcg, items, names), system(vm, names)
+    (seen,), (whole,) = (
+        [late[name] - early[name] for name in names] for early, late in ((start, now), (before, after))
+    )
+    least = pages - list_held_back(vm.cpus, vm.page_size) // vm.page_size
+    assert least <= seen <= min(pages, whole), (
+        f"PGDEACTIVATE of {memcg.path}, {reclaim}: {pages} pages were called cold, and the system counts {whole}: "
+        f"expected {least} to {min(pages, whole)}, seen {seen}"
     )
 
 

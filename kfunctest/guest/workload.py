@@ -9,6 +9,8 @@ import os
 _PAGE = mmap.PAGESIZE
 #: Write to every page of a mapping as if it were touched (Linux 5.14, asm-generic/mman-common.h).
 _MADV_POPULATE_WRITE = 23
+#: Not needed soon (Linux 5.4, the same file).
+_MADV_COLD = 20
 _kept: dict[str, list[mmap.mmap]] = {"anon": [], "shmem": [], "file": []}
 
 
@@ -101,6 +103,15 @@ def touch_file() -> int:
     return len(area)
 
 
+def cool_file() -> int:
+    """Map what map_file() kept, and tell the kernel that it is not needed soon. Returns the bytes."""
+    area = _kept["file"][-1]
+    for offset in range(0, len(area), _PAGE):
+        area[offset]
+    area.madvise(_MADV_COLD)
+    return len(area)
+
+
 def make_names(folder: str, count: int) -> int:
     """Give one new file of a new ``folder`` on a tmpfs ``count`` names: each is a dentry. Returns ``count``."""
     os.mkdir(folder)
@@ -116,6 +127,15 @@ def remove_names(folder: str, count: int) -> int:
         os.unlink(f"{folder}/{number}")
     os.rmdir(folder)
     return count
+
+
+def write_memory_of(pid: int, address: int, size: int) -> int:
+    """Write to each page of another process's memory. Returns how many there were."""
+    with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
+        for at in range(address, address + size, _PAGE):
+            memory.seek(at)
+            memory.write(b"\1")
+    return size // _PAGE
 
 
 def _populate(area: mmap.mmap) -> None:

@@ -105,12 +105,13 @@ def charge_locked(size: int) -> int:
     return size
 
 
-def charge_page_tables(count: int) -> int:
-    """Touch one page in each of ``count`` spans that a page table maps. Returns ``count``."""
-    area = mmap.mmap(-1, count * _PMD, flags=_PRIVATE | _MAP_NORESERVE)
+def charge_page_tables(count: int, levels: int = 1) -> int:
+    """Touch a page in each of ``count`` spans that need page tables of so many ``levels``. Returns ``count``."""
+    span = _PMD << 9 * (levels - 1)
+    area = mmap.mmap(-1, count * span, flags=_PRIVATE | _MAP_NORESERVE)
     area.madvise(mmap.MADV_NOHUGEPAGE)
     _areas.append(area)
-    for at in range(0, len(area), _PMD):
+    for at in range(0, len(area), span):
         area[at] = 1
     return count
 
@@ -136,11 +137,17 @@ def charge_random(size: int) -> int:
 
 def charge_zeros(size: int) -> int:
     """Have ``size`` bytes of private memory that were never written to: pages of zeros. Returns the bytes."""
+    reserve(size)
+    _areas[-1].madvise(_MADV_POPULATE_WRITE)
+    return size
+
+
+def reserve(size: int) -> int:
+    """Map ``size`` bytes of private memory, and touch none of it. Returns the address."""
     area = mmap.mmap(-1, size, flags=_PRIVATE)
     area.madvise(mmap.MADV_NOHUGEPAGE)
-    area.madvise(_MADV_POPULATE_WRITE)
     _areas.append(area)
-    return size
+    return _address(area)
 
 
 def read_areas() -> int:
