@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """scripts/bisect against what one would write by hand: ``git bisect run`` around olddefconfig, make and the suite.
 
-Both start with empty object folders, without ccache and without a kernel in the cache, build the same configuration and
-run the same test, one after the other on the same cores. The loop by hand proves no end, and looks at nothing twice.
+Both begin with the good end built, as whoever found that it is good has it, in object folders of their own that nothing
+else is in; without ccache. Both are given the same tests, and run on the same cores, one after the other. The loop by
+hand stops at the first test that fails, proves no end, and looks at nothing twice.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from kfunctest import cache, proc
+from kfunctest.bench.harness import QUICK
 from kfunctest.errors import InfraError
 from kfunctest.kernels import fragments, source
 from kfunctest.kernels.gitstore import clean_environment
@@ -39,12 +41,12 @@ case $? in 0) exit 0 ;; 1) exit 1 ;; 2) exit 130 ;; *) exit 125 ;; esac
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A tree, its two ends, and the test that tells them apart."""
+    """A tree, its two ends, and the tests that are to tell them apart: some by name, or the quick suite."""
 
     tree: Path
     good: str
     bad: str
-    test: str
+    tests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +79,16 @@ def bisections(of: Range, accel: Accelerator, tries: int, say: Callable[[str], N
     """Measure both. Raises InfraError where one does not come to its end."""
     with tempfile.TemporaryDirectory(prefix="bench-bisect-", dir=cache.root()) as scratch:
         folder = Path(scratch)
+        say("the good end, for scripts/bisect and for git bisect run:")
+        _our_good_end(of, folder)
+        config = _usual_good_end(of, folder)
         say("scripts/bisect:")
         start = time.monotonic()
         found = _ours(of, accel, tries, folder)
         our_seconds = time.monotonic() - start
         say(f"  {our_seconds:.0f} s; git bisect run:")
         start = time.monotonic()
-        usual = _usual(of, accel, folder)
+        usual = _usual(of, accel, folder, config)
         usual_seconds = time.monotonic() - start
         say(f"  {usual_seconds:.0f} s")
     steps = found["steps"]
@@ -92,22 +97,22 @@ def bisections(of: Range, accel: Accelerator, tries: int, say: Callable[[str], N
     return Bisections(culprit, usual, our_seconds, usual_seconds, len(steps), built)
 
 
+def _our_good_end(of: Range, folder: Path) -> None:
+    argv = [sys.executable, "-m", "kfunctest.build_kernel", f"{of.tree}@{at_commit(of.tree, of.good)}"]
+    proc.run(argv, seconds=SECONDS, cwd=CHECKOUT, env=_our_environment(folder))
+
+
+def _our_environment(folder: Path) -> dict[str, str | None]:
+    return {"KFUNCTEST_CACHE": str(folder / "cache"), "CCACHE_DISABLE": "1"}
+
+
 def _ours(of: Range, accel: Accelerator, tries: int, folder: Path) -> dict[str, Any]:
-    """bisect.json of a bisection in an empty cache."""
-    argv: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "kfunctest.bisect",
-        "--tree",
-        of.tree,
-        "--good",
-        of.good,
-        "--bad",
-        of.bad,
-    ]
-    argv += ["--tries", str(tries), "--accel", accel.name, "--results", folder / "results", of.test]
-    env = {"KFUNCTEST_CACHE": str(folder / "cache"), "CCACHE_DISABLE": "1"}
-    done = proc.run(argv, seconds=SECONDS, cwd=CHECKOUT, env=env, check=False)
+    """What bisect.json says of a bisection in a cache that has the good end alone."""
+    argv: list[str | Path] = [sys.executable, "-m", "kfunctest.bisect", "--tree", of.tree]
+    argv += ["--good", of.good, "--bad", of.bad]
+    argv += ["--tries", str(tries), "--accel", accel.name, "--results", folder / "results"]
+    argv += of.tests or ("-m", QUICK)
+    done = proc.run(argv, seconds=SECONDS, cwd=CHECKOUT, env=_our_environment(folder), check=False)
     file = folder / "results" / "bisect-latest" / "bisect.json"
     if not file.exists():
         raise InfraError(f"scripts/bisect found nothing: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
@@ -115,43 +120,49 @@ def _ours(of: Range, accel: Accelerator, tries: int, folder: Path) -> dict[str, 
     return found
 
 
-def _usual(of: Range, accel: Accelerator, folder: Path) -> str:
-    """The commit that git bisect run names."""
-    tree, objects = folder / "tree", folder / "objects"
+def _usual_good_end(of: Range, folder: Path) -> Path:
+    """A checkout of the good end, built; returns the configuration, which is scripts/bisect's."""
+    tree, objects, config = folder / "tree", folder / "objects", folder / "config"
     objects.mkdir()
-    git = [proc.need("git"), "-C", str(tree)]
-    env = clean_environment()
     clone = [proc.need("git"), "clone", "--quiet", "--shared", str(of.tree), str(tree)]
-    proc.run(clone, seconds=SECONDS, env=env)
+    proc.run(clone, seconds=SECONDS, env=clean_environment())
     fragment = folder / "fragments.config"
-    at = source.resolve(f"{of.tree}@{of.bad}")
-    fragment.write_text(fragments.text(fragments.load((), at.release)))
-    proc.run([*git, "checkout", "--quiet", at_commit(of.tree, of.bad)], seconds=SECONDS, env=env)
-    words = ["make", "-C", str(tree), f"O={objects}", f"KCONFIG_ALLCONFIG={fragment}", "allnoconfig"]
-    proc.run(words, seconds=SECONDS, env={"CCACHE_DISABLE": "1"})
-    config = folder / "config"
+    fragment.write_text(fragments.text(fragments.load((), source.resolve(f"{of.tree}@{of.bad}").release)))
+    checkout = [proc.need("git"), "-C", str(tree), "checkout", "--quiet", at_commit(of.tree, of.good)]
+    proc.run(checkout, seconds=SECONDS, env=clean_environment())
+    make, plain = ["make", "-C", str(tree), f"O={objects}"], {"CCACHE_DISABLE": "1"}
+    proc.run([*make, f"KCONFIG_ALLCONFIG={fragment}", "allnoconfig"], seconds=SECONDS, env=plain)
     config.write_text((objects / ".config").read_text())
-    script = folder / "step"
+    proc.run([*make, f"-j{_jobs()}"], seconds=SECONDS, env=plain)
+    return config
+
+
+def _usual(of: Range, accel: Accelerator, folder: Path, config: Path) -> str:
+    """The commit that git bisect run names."""
+    script, objects, env = folder / "step", folder / "objects", clean_environment()
     script.write_text(
-        _STEP.format(
-            config=config, objects=objects, jobs=len(os.sched_getaffinity(0)), pytest=_pytest(of, accel, folder)
-        )
+        _STEP.format(config=config, objects=objects, jobs=_jobs(), pytest=_pytest(of, accel, folder, objects))
     )
     script.chmod(0o755)
-    ends = [at_commit(of.tree, of.bad), at_commit(of.tree, of.good)]
+    git = [proc.need("git"), "-C", str(folder / "tree")]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     own = {**env, "PATH": path, "CCACHE_DISABLE": "1"}
+    ends = [at_commit(of.tree, of.bad), at_commit(of.tree, of.good)]
     proc.run([*git, "bisect", "start", *ends], seconds=SECONDS, env=own)
     said = proc.run([*git, "bisect", "run", script], seconds=SECONDS, env=own, check=False)
     named = re.search(r"^([0-9a-f]{40}) is the first bad commit", said.stdout, re.MULTILINE)
     return named[1] if named else ""
 
 
-def _pytest(of: Range, accel: Accelerator, folder: Path) -> str:
-    argv = [sys.executable, "-m", "pytest", "-c", CHECKOUT / "pyproject.toml", "-p", "kfunctest.plugin.hooks", "-q"]
-    argv += ["-p", "no:cacheprovider", "-m", "kfunc", f"--kernel={folder / 'objects'}", "--accel", accel.name]
-    argv += ["--results", folder / "usual", CHECKOUT / of.test]
+def _pytest(of: Range, accel: Accelerator, folder: Path, objects: Path) -> str:
+    argv = [sys.executable, "-m", "pytest", "-c", CHECKOUT / "pyproject.toml", "-p", "kfunctest.plugin.hooks", "-qx"]
+    argv += ["-p", "no:cacheprovider", f"--kernel={objects}", "--accel", accel.name, "--results", folder / "usual"]
+    argv += [CHECKOUT / test for test in of.tests] if of.tests else ["-m", QUICK, CHECKOUT / "selftests"]
     return f"cd {shlex.quote(str(CHECKOUT))} && {shlex.join(map(str, argv))}"
+
+
+def _jobs() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def at_commit(tree: Path, revision: str) -> str:

@@ -125,4 +125,4 @@ _WHO = {"NAME": "A U Thor", "EMAIL": "author@example.org", "DATE": "1700000000 +
 
 if __name__ == "__main__":
     found = made(sys.argv[1])
-    sys.stdout.write(f"--tree {found.tree} --good {found.base} --bad {found.branch} {TEST}\n")
+    sys.stdout.write(f"--tree {found.tree} --good {found.base} --bad {found.branch}\n")
