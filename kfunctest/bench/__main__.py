@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     who.add_argument("--tree", type=Path, required=True, metavar="DIR", help="a kernel's git tree; it is only read")
     who.add_argument("--good", required=True, metavar="REV", help="a commit at which it worked")
     who.add_argument("--bad", required=True, metavar="REV", help="a commit at which it does not")
-    who.add_argument("test", nargs="*", metavar="TEST", help="tests that tell (default: the quick suite)")
+    who.add_argument("test", nargs="*", metavar="TEST", help="tests that tell (default: the suite)")
     who.add_argument("--tries", type=_runs, default=3, metavar="N", help="as in scripts/bisect (default: 3)")
     who.set_defaults(run=_bisect)
     wrong = figures.add_parser(

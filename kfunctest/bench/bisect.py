@@ -3,7 +3,7 @@
 
 Both begin with the good end built, as whoever found that it is good has it, in object folders of their own that nothing
 else is in; without ccache. Both are given the same tests, and run on the same cores, one after the other. The loop by
-hand stops at the first test that fails, proves no end, and looks at nothing twice.
+hand proves no end, and looks at nothing twice.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from kfunctest import cache, proc
-from kfunctest.bench.harness import QUICK
 from kfunctest.errors import InfraError
 from kfunctest.kernels import fragments, source
 from kfunctest.kernels.gitstore import clean_environment
@@ -29,6 +28,8 @@ from kfunctest.target.accelerator import Accelerator
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 SECONDS: Final = 12 * 3600.0
+#: What a user runs who names no test: ``pytest -m kfunc``.
+SUITE: Final = ("-m", "kfunc")
 #: The step of the loop: configure, build, test; what does not build, and what pytest cannot judge, is skipped.
 _STEP: Final = """\
 #!/bin/sh
@@ -41,7 +42,7 @@ case $? in 0) exit 0 ;; 1) exit 1 ;; 2) exit 130 ;; *) exit 125 ;; esac
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A tree, its two ends, and the tests that are to tell them apart: some by name, or the quick suite."""
+    """A tree, its two ends, and the tests that are to tell them apart: some by name, or the whole suite."""
 
     tree: Path
     good: str
@@ -111,7 +112,7 @@ def _ours(of: Range, accel: Accelerator, tries: int, folder: Path) -> dict[str, 
     argv: list[str | Path] = [sys.executable, "-m", "kfunctest.bisect", "--tree", of.tree]
     argv += ["--good", of.good, "--bad", of.bad]
     argv += ["--tries", str(tries), "--accel", accel.name, "--results", folder / "results"]
-    argv += of.tests or ("-m", QUICK)
+    argv += of.tests or SUITE
     done = proc.run(argv, seconds=SECONDS, cwd=CHECKOUT, env=_our_environment(folder), check=False)
     file = folder / "results" / "bisect-latest" / "bisect.json"
     if not file.exists():
@@ -155,9 +156,9 @@ def _usual(of: Range, accel: Accelerator, folder: Path, config: Path) -> str:
 
 
 def _pytest(of: Range, accel: Accelerator, folder: Path, objects: Path) -> str:
-    argv = [sys.executable, "-m", "pytest", "-c", CHECKOUT / "pyproject.toml", "-p", "kfunctest.plugin.hooks", "-qx"]
+    argv = [sys.executable, "-m", "pytest", "-c", CHECKOUT / "pyproject.toml", "-p", "kfunctest.plugin.hooks", "-q"]
     argv += ["-p", "no:cacheprovider", f"--kernel={objects}", "--accel", accel.name, "--results", folder / "usual"]
-    argv += [CHECKOUT / test for test in of.tests] if of.tests else ["-m", QUICK, CHECKOUT / "selftests"]
+    argv += [CHECKOUT / test for test in of.tests] if of.tests else [*SUITE, CHECKOUT / "selftests"]
     return f"cd {shlex.quote(str(CHECKOUT))} && {shlex.join(map(str, argv))}"
 
 
