@@ -44,7 +44,7 @@ class Child:
     def judge(self, *words: str | Path, env: Mapping[str, str | None] | None = None) -> proc.Completed:
         """Run its tests."""
         env = {**self.env, **(env or {})}
-        return proc.run([*self.argv, *words, "."], seconds=60, cwd=self.folder, env=env, check=False)
+        return proc.run([*self.argv, *words, "."], seconds=300, cwd=self.folder, env=env, check=False)
 
     @property
     def latest(self) -> Path:

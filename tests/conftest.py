@@ -40,7 +40,7 @@ def judge(tmp_path: Path) -> Judge:
         argv = [*wrapper, python, "-m", "pytest", "-m", "kfunc", "-p", "no:cacheprovider", "--accel", "tcg"]
         argv += ["--results", tmp_path / "results", *words, tests]
         own = {"KFUNCTEST_CACHE": str(tmp_path / "cache"), "TMPDIR": str(temporary)}
-        done = proc.run(argv, seconds=60, cwd=CHECKOUT, env={**own, **(env or {})}, check=False)
+        done = proc.run(argv, seconds=300, cwd=CHECKOUT, env={**own, **(env or {})}, check=False)
         left = [path for path in temporary.iterdir() if not path.name.startswith("pytest-of-")]
         assert left == [], "a temporary file is left"
         assert not list(tmp_path.rglob(".partial-*")), "something half-written is in the cache"
