@@ -15,10 +15,12 @@ from kfunctest.kernels import config, image
 from kfunctest.kernels.model import ENUMS, Facts
 
 #: Part of the cache's key: raise it when what is read, or how it is written, changes.
-_FORMAT: Final = "facts-3"
+_FORMAT: Final = "facts-4"
 
 #: What the names of the kfunc family begin with, so that one that no contract knows is seen too.
 FAMILY: Final = ("bpf_get_root_mem_cgroup", "bpf_get_mem_cgroup", "bpf_put_mem_cgroup", "bpf_mem_cgroup_")
+#: What the names of the kfuncs begin with that programs of selftests/bpf call.
+_CALLED: Final = ("bpf_", "css_rstat_")
 #: A function of mm/memcontrol.c whose address is taken, so that it is there whenever CONFIG_MEMCG is.
 _MEMCG_WITNESS: Final = "mem_cgroup_css_alloc"
 
@@ -99,7 +101,7 @@ def _read_btf(raw: bytes, whose: str) -> dict[str, object]:
     return {
         "enums": enums,
         "kfuncs": sorted(name for name in functions if name.startswith(FAMILY)),
-        "bpf_functions": sorted(name for name in functions if name.startswith("bpf_")),
+        "bpf_functions": sorted(name for name in functions if name.startswith(_CALLED)),
         "memcg": _MEMCG_WITNESS in functions,
         "btf_size": len(raw),
     }

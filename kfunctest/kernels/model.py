@@ -24,7 +24,7 @@ class Facts:
     enums: tuple[tuple[str, Members], ...]
     #: Those functions in BTF that belong to the memcg kfunc family.
     kfuncs: frozenset[str]
-    #: All functions in BTF whose names begin with ``bpf_``: every kfunc is among them.
+    #: All functions in BTF whose names begin with ``bpf_`` or ``css_rstat_``: each kfunc that tests call is one.
     bpf_functions: frozenset[str]
     #: Whether the memory controller is compiled in (CONFIG_MEMCG).
     memcg: bool

@@ -346,6 +346,23 @@ int get_after_rcu(void *ctx)
 	return 0;
 }
 
+/*
+ * What get may follow, for KF_RCU, is not enough for a kfunc without that flag: here one of the css's own, since there is
+ * no memcg that a program comes by under RCU alone.
+ */
+extern void css_rstat_updated(struct cgroup_subsys_state *css, int cpu) __ksym __weak;
+
+SEC("?tp_btf/task_newtask")
+__needs_kfunc(css_rstat_updated)
+__failure __errno(EINVAL) __msg("R1 must be referenced or trusted")
+int css_under_rcu_for_another_kfunc(void *ctx)
+{
+	struct task_struct *task = (void *)bpf_get_current_task_btf();
+
+	css_rstat_updated(&task->cgroups->dfl_cgrp->self, 0);
+	return 0;
+}
+
 /* A task is no css. */
 SEC("?syscall")
 __failure __errno(EINVAL) __msg("expected pointer to STRUCT cgroup_subsys_state but R1 has a pointer to STRUCT task_struct")

@@ -51,6 +51,8 @@ BY_OPTION: Final = (
     | _TYPES
     | _LATER
     | {
+        # A kfunc since 6.16.
+        "test_verifier::test_the_verifier_refuses_by_the_flags[css_under_rcu_for_another_kfunc]",
         "test_controller::test_memory_bound_to_v1_gives_memcgs_there_and_none_on_v2",
         "test_reclaim::test_pages_reclaimed_are_counted_for_who_asked[generations-PROACTIVE]",
         "test_reclaim::test_pages_reclaimed_are_counted_for_who_asked[generations-DIRECT]",
