@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pytest
 
 from conftest import Items
-from kfunctest.guest import cgroup, workers, workload_kinds
+from kfunctest.guest import cgroup, removal, workers, workload_kinds
 from kfunctest.measure import flush_lag, plenty, surely_flushed, usage_slack
 from kfunctest.plugin.applicable import needs
 from kfunctest.target.bpf import Bpf, BpfObject
@@ -51,7 +51,7 @@ class Child:
     def remove(self) -> None:
         """Kill the process, and remove the cgroup: nothing is charged to its memcg when this returns."""
         self.vm.call(workers.kill, self.worker)
-        self.vm.call(cgroup.remove, self.path, self.vm.stretched(LEAVE_SECONDS))
+        self.vm.call(removal.remove, self.path, self.vm.stretched(LEAVE_SECONDS))
         self.removed = True
 
     def look(self, *, flush: bool = True) -> dict[str, int]:
@@ -98,7 +98,7 @@ def child(vm: Vm, memcg: Memcg, bpf: Bpf, items: Items) -> Iterator[Child]:
     if not vm.lost:
         vm.call(workers.end, made.worker)
         if not made.removed:
-            vm.call(cgroup.remove, path, vm.stretched(LEAVE_SECONDS))
+            vm.call(removal.remove, path, vm.stretched(LEAVE_SECONDS))
         wait_until_gone(vm, memcg.path, path, before)
 
 

@@ -35,7 +35,7 @@ def end(pids: Sequence[int], paths: Sequence[str], seconds: float, settle: bool)
         attempt(_end, pid)
     with cpus.on_one():
         for path in paths:
-            attempt(_remove, path, seconds)
+            attempt(remove, path, seconds)
         if settle:
             _callbacks_have_run()
     if first:
@@ -47,7 +47,10 @@ def _end(pid: int) -> None:
         workers.end(pid)
 
 
-def _remove(path: str, seconds: float) -> None:
+def remove(path: str, seconds: float) -> None:
+    """Remove the cgroup when the last dying task has left it, or after ``seconds``: what that still gives back is then
+    the memcg's own, and not its parent's.
+    """
     _wait_until_left(path, seconds)
     cgroup.remove(path, seconds)
 
