@@ -22,7 +22,7 @@ from selftests.swapping import swap_disk
 
 pytestmark = pytest.mark.slow_boot
 
-FOLDER = "/tmp/kfunctest-huge"
+FOLDER = "/run/kfunctest-huge"
 HUGE = 2 * MiB
 COUNT = 3
 DISK = 32 * MiB

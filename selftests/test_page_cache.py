@@ -21,7 +21,7 @@ from kfunctest.target.vm import Vm
 
 pytestmark = [pytest.mark.slow_boot, pytest.mark.destructive("mounts a disk of its own")]
 
-FOLDER = "/tmp/kfunctest-ext2"
+FOLDER = "/run/kfunctest-ext2"
 FILE = f"{FOLDER}/file"
 SIZE = 4 * MiB
 #: Pages that need a node of the page cache's index each.

@@ -131,15 +131,13 @@ def test_pages_that_are_not_needed_soon_are_deactivated(
     vm: Vm, kernel: Kernel, reclaim: str, memcg: Memcg, kfuncs: Kfuncs, items: Items
 ) -> None:
     """MADV_COLD: each page that was read twice, once, but for what CPUs have yet to move from one list to another."""
-    names = ("PGDEACTIVATE",)
+    name = "PGDEACTIVATE"
     memcg.map_file(kernel.image, SIZE)
     memcg.touch_file()
-    start, before = counted(vm, kfuncs, memcg, items, names), system(vm, names)
+    start, before = counted(vm, kfuncs, memcg, items, (name,)), system(vm, (name,))
     pages = memcg.do("cool_file") // vm.page_size
-    now, after = counted(vm, kfuncs, memcg, items, names), system(vm, names)
-    (seen,), (whole,) = (
-        [late[name] - early[name] for name in names] for early, late in ((start, now), (before, after))
-    )
+    seen = counted(vm, kfuncs, memcg, items, (name,))[name] - start[name]
+    whole = system(vm, (name,))[name] - before[name]
     least = pages - list_held_back(vm.cpus, vm.page_size) // vm.page_size
     assert least <= seen <= min(pages, whole), (
         f"PGDEACTIVATE of {memcg.path}, {reclaim}: {pages} pages were called cold, and the system counts {whole}: "

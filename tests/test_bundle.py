@@ -19,10 +19,10 @@ def test_a_path_that_a_shell_would_take_apart_is_refused(path: str) -> None:
         bundle.must_be_visible("the kernel", Path(path))
 
 
-@pytest.mark.parametrize("path", ["/dev/shm/cache", "/run/user/0/bzImage", "/var/tmp/bzImage"])
-def test_a_place_that_the_guest_does_not_see_is_refused(path: str) -> None:
+@pytest.mark.parametrize("folder", ["/dev/shm", "/run/user/0", "/var/tmp"])
+def test_a_place_that_the_guest_does_not_see_is_refused(folder: str) -> None:
     with pytest.raises(InfraError, match="a guest sees nothing below"):
-        bundle.must_be_visible("the kernel", Path(path))
+        bundle.must_be_visible("the kernel", Path(folder, "bzImage"))
 
 
 def test_a_link_into_a_hidden_place_is_seen_through(tmp_path: Path) -> None:

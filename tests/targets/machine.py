@@ -49,7 +49,7 @@ def run(folder: Path, script: str) -> str:
     kernel = spec.resolve(KERNEL)
     (folder / "traces.py").write_text(TRACES.format(checkout=str(CHECKOUT)))
     # What a developer's shell does at each login takes minutes under emulation (pyenv), and is no part of this.
-    plain = "[ ! -e /root/.bashrc ] || mount --bind /dev/null /root/.bashrc"
+    plain = "[ ! -e ~root/.bashrc ] || mount --bind /dev/null ~root/.bashrc"
     body = ["set -u", "exec 2>&1", plain, f"cd {shlex.quote(str(CHECKOUT))}", script, "echo the-script-ended"]
     (folder / "script").write_text("\n".join(body) + "\n")
     argv = vm.command(kernel.image, accelerator.choose(), vm.Shape(memory="3G"))
