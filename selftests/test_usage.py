@@ -58,6 +58,19 @@ def test_usage_of_a_parent_counts_its_children(vm: Vm, memcg: Memcg, kfuncs: Kfu
     assert usage, f"usage of {memcg.path}, against memory.current, in bytes: {usage}"
 
 
+def test_usage_of_a_parent_falls_back_with_its_childrens(vm: Vm, memcg: Memcg, kfuncs: Kfuncs) -> None:
+    child = memcg.child().child("grandchild")
+    child.start()
+    before = kfuncs.usage(memcg)
+    child.charge_anon(plenty(vm.cpus, vm.page_size))
+    released = child.release_anon()
+    kept = kfuncs.usage(memcg) - before
+    slack = usage_slack(vm.cpus, vm.page_size)
+    assert abs(kept) <= slack, (
+        f"usage of {memcg.path} kept {kept} of {released} bytes that its grandchild unmapped, expected 0 +- {slack}"
+    )
+
+
 def test_usage_of_a_sibling_is_its_own(memcg: Memcg, kfuncs: Kfuncs) -> None:
     busy, idle = memcg.child("busy"), memcg.child("idle")
     touched = busy.charge_anon(4 * MiB)
