@@ -101,7 +101,11 @@ class PlayedSuite:
     #: What every run comes to from the run of that number on: None for none.
     breaks_at: int = 0
     release: str = RELEASE
+    #: What a test takes, where it takes anything.
+    seconds: Mapping[str, float] = field(default_factory=dict)
     asked: list[tuple[str, ...]] = field(default_factory=list)
+    #: Of each run, what it got to.
+    ran: list[tuple[str, ...]] = field(default_factory=list)
     runs: int = 0
 
     def __post_init__(self) -> None:
@@ -115,9 +119,12 @@ class PlayedSuite:
         if self.breaks_at and self.runs >= self.breaks_at:
             return Ended(3, "qemu-system-x86_64 is not installed", None)
         marks = marks_of(Path(kernel))
-        chosen = [test for test in (A, B, C) if "selftests" in tests or test in tests]
+        chosen = [A, B, C] if "selftests" in tests else list(tests)
         found = tuple(self._result(test, marks) for test in chosen)
-        return leave(folder, found, self.release)
+        end = next((at for at, one in enumerate(found) if one.outcome.bad), len(found)) + 1
+        reached = found[:end] if "-x" in words else found
+        self.ran.append(tuple(one.test for one in reached))
+        return leave(folder, reached, self.release, planned=chosen)
 
     def _result(self, test: str, marks: Mapping[str, str]) -> Result:
         outcome = marks.get(test.rpartition("_")[2], "passed")
@@ -127,15 +134,20 @@ class PlayedSuite:
         if marks.get("boot") == "no":
             outcome, message = "crashed", "the kernel died while it booted: VFS: it is made up"
         return Result(
-            test, self.release, Outcome(outcome), message=message, reproduce=f"scripts/kfunc --kernel /x/y {test}"
+            test,
+            self.release,
+            Outcome(outcome),
+            seconds=self.seconds.get(test, 0.0),
+            message=message,
+            reproduce=f"scripts/kfunc --kernel /x/y {test}",
         )
 
 
-def leave(folder: Path, found: tuple[Result, ...], release: str = RELEASE) -> Ended:
-    """The results file of a run that found this, and how it ended."""
+def leave(folder: Path, found: tuple[Result, ...], release: str = RELEASE, *, planned: Sequence[str] = ()) -> Ended:
+    """The results file of a run that found this, and how it ended: early, where more was ``planned``."""
     judged = JudgedKernel(release, "made up", release, "made up", "v7.0", "identified by BTF")
-    planned = tuple((one.test, release) for one in found)
-    run = Run("2026-01-01T00:00:00+00:00", "pytest", "tcg", "QEMU 7", (judged,), "kfunctest 1", planned=planned)
+    every = tuple((test, release) for test in planned or [one.test for one in found])
+    run = Run("2026-01-01T00:00:00+00:00", "pytest", "tcg", "QEMU 7", (judged,), "kfunctest 1", planned=every)
     infra = any(one.outcome is Outcome.INFRA for one in found)
     status = 1 if any(one.outcome.bad for one in found) else 3 if infra else 0
     file = folder / "20260101-000000-1" / results.NAME
@@ -143,7 +155,8 @@ def leave(folder: Path, found: tuple[Result, ...], release: str = RELEASE) -> En
     results.begin(file, run)
     for one in found:
         results.write_line(file, "result", one)
-    results.end(file, ended="", status=status, results=len(found))
+    stopped = "stopping after 1 failures" if len(found) < len(every) else ""
+    results.end(file, ended="", status=status, results=len(found), stopped=stopped)
     return Ended(status, "", file)
 
 

@@ -104,6 +104,27 @@ def test_only_tests_that_separate_the_ends_are_run_on_the_way(tmp_path: Path, ca
     assert A in found.text(report.MARKDOWN)
 
 
+def test_on_the_way_one_bad_test_is_enough_the_quickest_and_the_culprit_is_run_to_the_end(
+    tmp_path: Path, cache_here: Path
+) -> None:
+    tree = tmp_path / "linux"
+    marks = ["", "", "", "a=crashed b=failed c=failed", "a=failed b=failed c=failed", "a=crashed b=failed c=failed"]
+    short(tree, *(memcontrol(each, number) for number, each in enumerate(marks)))
+    suite = PlayedSuite(seconds={A: 1.0, B: 30.0, C: 5.0})
+    found = bisecting.run(
+        bisecting.asked(tree, tmp_path / "results", "main~5", "main", tries=2),
+        PlayedBuilds(tree, tmp_path / "p"),
+        suite,
+    )
+    assert (found.culprit, found.report["other_tests"]) == ("c3", [])
+    ends, way, last = suite.ran[:4], suite.ran[4:-2], suite.ran[-2:]
+    assert ends == [(A, B, C), (A, B, C), (C, B, A), (C,)], (
+        "all at the bad and the good end; those that vote, once more"
+    )
+    assert set(way) == {(C,), (C, B, A)}, "one that failed at once, or all that pass"
+    assert last == [(C, B, A), (C, B, A)], "the culprit and its parent"
+
+
 def test_a_crash_of_the_kernel_is_bad_and_one_that_does_not_boot_is_untestable(
     tmp_path: Path, cache_here: Path
 ) -> None:

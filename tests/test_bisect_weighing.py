@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,9 +61,11 @@ class Script:
     def __init__(self, *ends: tuple[Result, ...] | Ended) -> None:
         self.ends = list(ends)
         self.kernels: list[str] = []
+        self.words: list[tuple[str, ...]] = []
 
     def __call__(self, kernel: str, folder: Path, words: Sequence[str], tests: Sequence[str]) -> Ended:
         self.kernels.append(Path(kernel).name)
+        self.words.append(tuple(words))
         end = self.ends.pop(0)
         return end if isinstance(end, Ended) else leave(folder, end)
 
@@ -104,6 +107,28 @@ def test_what_may_be_the_machines_fault_is_asked_again_after_the_good_end(tmp_pa
     judged, ends = judge(tmp_path, suite)
     assert judged.verdict("c", ends).kind is X
     assert suite.kernels == ["c", "good", "c"]
+
+
+def test_a_run_that_the_machine_ended_early_is_repeated_to_its_end(tmp_path: Path) -> None:
+    """It stopped at a test that nobody could judge: what comes behind it may still speak against the commit."""
+    lost, failed = result(A, "infra", LOST), result(B, "failed", "expected 1")
+    stopped = leave(tmp_path / "stopped", (lost,), planned=[A, B])
+    suite = Script(stopped, (result(A, "passed"), result(B, "passed")), (lost, failed))
+    judged, ends = judge(tmp_path, suite)
+    assert judged.verdict("c", replace(ends, voters=(A, B))).kind is X
+    assert suite.words == [("-x",), (), ()]
+
+
+def test_a_run_that_ended_early_unasked_is_no_verdict(tmp_path: Path) -> None:
+    suite = Script(leave(tmp_path / "stopped", (result(A, "failed", "expected 1"),), planned=[A, B]))
+    judged, ends = judge(tmp_path, suite)
+    with pytest.raises(InfraError, match="the run ended early: stopping after 1 failures"):
+        judged.trial(judged.memory.places["c"], Purpose.AGAIN, replace(ends, voters=(A, B)))
+
+
+def test_what_runs_in_several_processes_is_not_ended_early() -> None:
+    assert Selection(words=("-n", "2")).only([A], until_bad=True) == Selection((A,), ("-n", "2"))
+    assert Selection().only([A], until_bad=True) == Selection((A,), until_bad=True)
 
 
 def test_a_kernel_that_cannot_be_judged_where_the_good_end_can_is_untestable(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ class Judge:
             why = f"it has no {', '.join(lacking)} yet, which both ends have"
             return Verdict(commit, Kind.UNTESTABLE, why, place)
         while (kind := self._weighed(place, ends)) is None:
-            self.trial(place, Purpose.VOTE, ends)
+            self.trial(place, Purpose.VOTE, ends, until_bad=True)
         found = self.memory.of(place.image)
         return Verdict(commit, kind, _reason(found, kind, ends), place, found)
 
@@ -110,17 +110,18 @@ class Judge:
         kinds = [trials.kind(trial, ends.voters) for trial in self.memory.of(place.image)]
         return trials.weigh(kinds, flaky=ends.flaky, tries=self.tries)
 
-    def trial(self, place: Place, purpose: Purpose, ends: Ends | None = None) -> Trial:
+    def trial(self, place: Place, purpose: Purpose, ends: Ends | None = None, *, until_bad: bool = False) -> Trial:
         """One more run on the commit's image, of all tests or of those that have a vote.
 
-        What the machine may have spoilt is asked once more, after the good end has shown that the machine can do it.
+        With ``until_bad`` it ends at the first bad one: no other could make the commit good again. What the machine may
+        have spoilt is asked once more, to its end, after the good end has shown that the machine can do it.
         """
         assert place.made
-        tests = self.tests.only(ends.voters) if ends else self.tests
+        tests = self.tests.only(ends.voters, until_bad=until_bad) if ends else self.tests
         trial = self.trials.run(place.made, place.commit, purpose, tests)
         if ends and self._unclear(trial, ends.voters):
             self._check_machine(ends, trial)
-            trial = self.trials.run(place.made, place.commit, purpose, tests)
+            trial = self.trials.run(place.made, place.commit, purpose, self.tests.only(ends.voters))
             if unclear := self._unclear(trial, ends.voters):
                 why = trial.messages.get(unclear[0], "")
                 trial = replace(trial, problem=f"it cannot be judged, and the good end can, twice: {why}")

@@ -75,11 +75,13 @@ class Trial:
     problem: str = ""
     folder: str = ""
     seconds: float = 0.0
+    #: Seconds that each bad one took.
+    took: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """What was proven of the two ends. ``voters`` are the tests that separate them."""
+    """What was proven of the two ends. ``voters`` are the tests that separate them, the quickest to fail first."""
 
     voters: tuple[str, ...]
     #: The good end.

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from kfunctest.bisect import trials
 from kfunctest.bisect.judge import Judge
 from kfunctest.bisect.model import Ends, Place, Purpose, Trial
 from kfunctest.errors import SpecError
 from kfunctest.results import Outcome
+
+_LOST: Final = (Outcome.CRASHED, Outcome.HUNG)
 
 
 class NotProven(SpecError):
@@ -72,7 +75,16 @@ class Proof:
         return there or [self.judge.trial(place, Purpose.WHOLE)]
 
     def _suspects(self, made: Sequence[Trial]) -> list[str]:
-        return list(dict.fromkeys(test for trial in made for test in _all_bad(trial)))
+        """Those that were bad, the quickest first: on most commits one is enough.
+
+        Those that lost their VM are the last: a VM that dies at boot says little until another one has booted.
+        """
+        took = {
+            test: (trial.outcomes[test] in _LOST, trial.took.get(test, 0.0))
+            for trial in made
+            for test in _all_bad(trial)
+        }
+        return sorted(took, key=took.__getitem__)
 
     def _good(self, suspects: Sequence[str], bad: Place) -> tuple[Place, Trial]:
         """The good end, or the nearest older commit that is one; and the trial that shows it."""
@@ -101,14 +113,10 @@ class Proof:
         yield from self.before(self.good)
 
     def _repeated(self, good: Place, bad: Place, voters: Sequence[str], suspects: Sequence[str]) -> Ends:
-        """The ends once more, as often as asked for: what changes at the good end has no vote."""
+        """The ends once more, as often as asked for: what changes at the good end has no vote at the bad one."""
         kfuncs = tuple(sorted(set(good.made.kfuncs if good.made else ()) & set(bad.made.kfuncs if bad.made else ())))
         asked = Ends(tuple(voters), self.good, kfuncs=kfuncs)
-        for place in (bad, good):
-            while len(self._of(place, asked)) < self.judge.tries:
-                if self._stopped(asked):
-                    break
-                self.judge.trial(place, Purpose.VOTE, asked)
+        self._repeat(good, asked)
         unsteady = {test for trial in self._of(good, asked) for test in trials.bad_in(trial, voters)}
         steady = tuple(voter for voter in voters if voter not in unsteady)
         if not steady:
@@ -116,9 +124,15 @@ class Proof:
                 f"the good end {self.named(self.good)} is not always good: {min(unsteady)} fails there, too",
                 remedy="name an older commit with --good, or a test that always passes there",
             )
+        asked = replace(asked, voters=steady)
+        self._repeat(bad, asked, until_bad=True)
         shown = [bool(trials.bad_in(trial, steady)) for trial in self._of(bad, asked)]
         void = tuple(test for test in suspects if test not in steady)
         return Ends(steady, self.good, void, kfuncs, sum(shown), len(shown))
+
+    def _repeat(self, place: Place, asked: Ends, *, until_bad: bool = False) -> None:
+        while len(self._of(place, asked)) < self.judge.tries and not self._stopped(asked):
+            self.judge.trial(place, Purpose.VOTE, asked, until_bad=until_bad)
 
     def _of(self, place: Place, ends: Ends) -> list[Trial]:
         """The trials that count for this end: the first ones, up to as many as were asked for."""

@@ -27,6 +27,10 @@ _DEAD_AT_BOOT: Final = re.compile(
 )
 #: pytest's status where it collected no test.
 _NO_TESTS: Final = 5
+#: Why a run ended that was told to end at the first bad test. (_pytest/main.py: Session.pytest_runtest_logreport)
+_STOPPED: Final = "stopping after 1 failures"
+#: Words that spread a run over processes: what stops at one then depends on the others.
+_PARALLEL: Final = ("-n", "--numprocesses", "--dist", "--maxprocesses")
 _GOOD: Final = (Outcome.PASSED, Outcome.XFAILED)
 
 
@@ -36,13 +40,16 @@ class Selection:
 
     tests: tuple[str, ...] = ("selftests",)
     words: tuple[str, ...] = ()
+    #: Whether the first bad test is enough.
+    until_bad: bool = False
 
-    def only(self, voters: Sequence[str]) -> Selection:
+    def only(self, voters: Sequence[str], *, until_bad: bool = False) -> Selection:
         """These tests alone; all, where one of them is no test that can be run by itself."""
         if BETWEEN in voters:
             return self
         named = tuple(voter for voter in voters if voter != PRESENCE)
-        return Selection(named, tuple(_without_selection(self.words))) if named else self
+        stops = until_bad and not any(word.startswith(_PARALLEL) for word in self.words)
+        return Selection(named, tuple(_without_selection(self.words)), stops) if named else self
 
 
 def _without_selection(words: Sequence[str]) -> Iterable[str]:
@@ -74,9 +81,11 @@ class Trials:
         start = time.monotonic()
         number = sum(1 for _ in self.folder.glob(f"{commit[:12]}-*")) + 1 if self.folder.is_dir() else 1
         place = self.folder / f"{commit[:12]}-{number}"
-        ended = self.suite(made.folder, place, tests.words, tests.tests)
+        words = (*tests.words, "-x") if tests.until_bad else tests.words
+        ended = self.suite(made.folder, place, words, tests.tests)
         row = matrix.row(made.release, ended.file, ended.status, ended.said)
-        if row.problem and not _whole_without_verdict(row, ended.status):
+        stopped = tests.until_bad and _stopped_by_a_test(row, ended.status)
+        if row.problem and not stopped and not _whole_without_verdict(row, ended.status):
             wrong = ended.status in (EXIT_USAGE, _NO_TESTS)
             raise (SpecError if wrong else InfraError)(f"the tests could not be run: {row.problem}")
         folder = ended.file.parent if ended.file else place
@@ -88,6 +97,11 @@ def _whole_without_verdict(row: matrix.Row, status: int) -> bool:
     """Whether each test has a result, and all of them were skipped, or kept from judging by the machine."""
     whole = row.run is not None and row.run.complete and not row.run.stopped and row.run.status == status
     return whole and bool(row.results) and not any(one.outcome.judged for one in row.results.values())
+
+
+def _stopped_by_a_test(row: matrix.Row, status: int) -> bool:
+    """Whether the run ended before its end for the one reason that it was to end for."""
+    return row.run is not None and row.run.stopped == _STOPPED and row.run.status == status
 
 
 def _trial(row: matrix.Row, made: Made, commit: str, purpose: Purpose, folder: str) -> Trial:
@@ -108,6 +122,7 @@ def _trial(row: matrix.Row, made: Made, commit: str, purpose: Purpose, folder: s
         reproduce={test: one.reproduce for test, one in bad.items() if one.reproduce},
         problem=_never_booted(found.values()),
         folder=folder,
+        took={test: one.seconds for test, one in bad.items()},
     )
 
 
