@@ -143,7 +143,9 @@ class PlayedSuite:
         )
 
 
-def leave(folder: Path, found: tuple[Result, ...], release: str = RELEASE, *, planned: Sequence[str] = ()) -> Ended:
+def leave(
+    folder: Path, found: tuple[Result, ...], release: str = RELEASE, *, planned: Sequence[str] = (), failures: int = 1
+) -> Ended:
     """The results file of a run that found this, and how it ended: early, where more was ``planned``."""
     judged = JudgedKernel(release, "made up", release, "made up", "v7.0", "identified by BTF")
     every = tuple((test, release) for test in planned or [one.test for one in found])
@@ -155,7 +157,7 @@ def leave(folder: Path, found: tuple[Result, ...], release: str = RELEASE, *, pl
     results.begin(file, run)
     for one in found:
         results.write_line(file, "result", one)
-    stopped = "stopping after 1 failures" if len(found) < len(every) else ""
+    stopped = f"stopping after {failures} failures" if len(found) < len(every) else ""
     results.end(file, ended="", status=status, results=len(found), stopped=stopped)
     return Ended(status, "", file)
 

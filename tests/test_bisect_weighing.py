@@ -19,7 +19,7 @@ from kfunctest.errors import InfraError, SpecError
 from kfunctest.gate.suite import Ended
 from kfunctest.results import Outcome, Result
 from tests.bisecting import RELEASE, leave
-from tests.gating import A, B
+from tests.gating import A, B, C
 
 G, X, U = Kind.GOOD, Kind.BAD, Kind.UNTESTABLE
 LOST = "QEMU was killed, or broke"
@@ -109,14 +109,33 @@ def test_what_may_be_the_machines_fault_is_asked_again_after_the_good_end(tmp_pa
     assert suite.kernels == ["c", "good", "c"]
 
 
-def test_a_run_that_the_machine_ended_early_is_repeated_to_its_end(tmp_path: Path) -> None:
-    """It stopped at a test that nobody could judge: what comes behind it may still speak against the commit."""
-    lost, failed = result(A, "infra", LOST), result(B, "failed", "expected 1")
-    stopped = leave(tmp_path / "stopped", (lost,), planned=[A, B])
-    suite = Script(stopped, (result(A, "passed"), result(B, "passed")), (lost, failed))
+@pytest.mark.parametrize("first", [("infra", LOST), ("crashed", DEAD)])
+def test_a_run_that_ended_early_without_a_verdict_is_repeated_to_its_end(
+    tmp_path: Path, first: tuple[str, str]
+) -> None:
+    """It ended at a test that nobody could judge, or whose own VM did not boot: the next one may still speak."""
+    suite = Script(
+        leave(tmp_path / "cut", (result(A, *first),), planned=[A, B]),
+        (result(A, *first), result(B, "failed", "expected 1")),
+    )
     judged, ends = judge(tmp_path, suite)
     assert judged.verdict("c", replace(ends, voters=(A, B))).kind is X
-    assert suite.words == [("-x",), (), ()]
+    assert (suite.kernels, suite.words) == (["c", "c"], [("-x",), ()])
+
+
+def test_a_test_that_fails_twice_ends_a_run_as_one_that_fails_once(tmp_path: Path) -> None:
+    """By an assertion, and by what the kernel says when its memcg is removed."""
+    twice = leave(tmp_path / "cut", (result(A, "failed", "expected 1"),), planned=[A, B], failures=2)
+    judged, ends = judge(tmp_path, Script(twice))
+    assert judged.verdict("c", replace(ends, voters=(A, B))).kind is X
+
+
+def test_a_run_that_ended_early_says_nothing_of_what_it_did_not_reach(tmp_path: Path) -> None:
+    """As where a bisection goes on, and what was bad in that run has lost its vote meanwhile."""
+    cut = leave(tmp_path / "cut", (result(A, "passed"), result(B, "failed", "expected 1")), planned=[A, B, C])
+    judged, ends = judge(tmp_path, Script(cut, (result(A, "passed"), result(C, "failed", "expected 2"))))
+    judged.trial(judged.memory.places["c"], Purpose.VOTE, replace(ends, voters=(A, B, C)), until_bad=True)
+    assert judged.verdict("c", replace(ends, voters=(A, C))).kind is X
 
 
 def test_a_run_that_ended_early_unasked_is_no_verdict(tmp_path: Path) -> None:
@@ -126,9 +145,11 @@ def test_a_run_that_ended_early_unasked_is_no_verdict(tmp_path: Path) -> None:
         judged.trial(judged.memory.places["c"], Purpose.AGAIN, replace(ends, voters=(A, B)))
 
 
-def test_what_runs_in_several_processes_is_not_ended_early() -> None:
-    assert Selection(words=("-n", "2")).only([A], until_bad=True) == Selection((A,), ("-n", "2"))
-    assert Selection().only([A], until_bad=True) == Selection((A,), until_bad=True)
+def test_only_what_runs_one_test_after_the_other_is_ended_early() -> None:
+    for words in (("-n", "2"), ("--accel", "tcg", "-d"), ("-qn2",)):
+        assert Selection(words=words).only([A], until_bad=True) == Selection((A,), words)
+    plain = Selection(words=("-k", "usage", "--accel", "tcg")).only([A], until_bad=True)
+    assert plain == Selection((A,), ("--accel", "tcg"), until_bad=True)
 
 
 def test_a_kernel_that_cannot_be_judged_where_the_good_end_can_is_untestable(tmp_path: Path) -> None:

@@ -103,25 +103,33 @@ class Judge:
             return Verdict(commit, Kind.UNTESTABLE, why, place)
         while (kind := self._weighed(place, ends)) is None:
             self.trial(place, Purpose.VOTE, ends, until_bad=True)
-        found = self.memory.of(place.image)
-        return Verdict(commit, kind, _reason(found, kind, ends), place, found)
+        found = self.of(place, ends)
+        return Verdict(commit, kind, _reason(found, kind, ends), place, tuple(found))
+
+    def of(self, place: Place, ends: Ends) -> list[Trial]:
+        """The trials of the commit's image that say what the voters have to say."""
+        return trials.counting(self.memory.of(place.image), ends.voters)
 
     def _weighed(self, place: Place, ends: Ends) -> Kind | None:
-        kinds = [trials.kind(trial, ends.voters) for trial in self.memory.of(place.image)]
+        kinds = [trials.kind(trial, ends.voters) for trial in self.of(place, ends)]
         return trials.weigh(kinds, flaky=ends.flaky, tries=self.tries)
 
     def trial(self, place: Place, purpose: Purpose, ends: Ends | None = None, *, until_bad: bool = False) -> Trial:
         """One more run on the commit's image, of all tests or of those that have a vote.
 
-        With ``until_bad`` it ends at the first bad one: no other could make the commit good again. What the machine may
-        have spoilt is asked once more, to its end, after the good end has shown that the machine can do it.
+        With ``until_bad`` it ends at the first bad one: no other could make the commit good again. What says nothing by
+        that is run to its end. What the machine may have spoilt is asked once more, after the good end has shown that
+        the machine can do it.
         """
         assert place.made
-        tests = self.tests.only(ends.voters, until_bad=until_bad) if ends else self.tests
-        trial = self.trials.run(place.made, place.commit, purpose, tests)
+        tests = self.tests.only(ends.voters) if ends else self.tests
+        first = self.tests.only(ends.voters, until_bad=until_bad) if ends else tests
+        trial = self.trials.run(place.made, place.commit, purpose, first)
+        if ends and trial.cut and trials.kind(trial, ends.voters) is not Kind.BAD:
+            trial = self.trials.run(place.made, place.commit, purpose, tests)
         if ends and self._unclear(trial, ends.voters):
             self._check_machine(ends, trial)
-            trial = self.trials.run(place.made, place.commit, purpose, self.tests.only(ends.voters))
+            trial = self.trials.run(place.made, place.commit, purpose, tests)
             if unclear := self._unclear(trial, ends.voters):
                 why = trial.messages.get(unclear[0], "")
                 trial = replace(trial, problem=f"it cannot be judged, and the good end can, twice: {why}")

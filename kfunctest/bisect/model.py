@@ -77,11 +77,13 @@ class Trial:
     seconds: float = 0.0
     #: Seconds that each bad one took.
     took: Mapping[str, float] = field(default_factory=dict)
+    #: Whether it ended at its first bad test: it says nothing of those that it did not get to.
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """What was proven of the two ends. ``voters`` are the tests that separate them, the quickest to fail first."""
+    """What was proven of the two ends. ``voters`` are the tests that separate them, the quickest one first."""
 
     voters: tuple[str, ...]
     #: The good end.

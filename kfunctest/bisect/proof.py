@@ -75,16 +75,15 @@ class Proof:
         return there or [self.judge.trial(place, Purpose.WHOLE)]
 
     def _suspects(self, made: Sequence[Trial]) -> list[str]:
-        """Those that were bad, the quickest first: on most commits one is enough.
+        """Those that were bad, the quickest of them first: on most commits it is enough.
 
-        Those that lost their VM are the last: a VM that dies at boot says little until another one has booted.
+        Those that lost their VM are the last, for what is left of the kernel is no place for another test.
         """
-        took = {
-            test: (trial.outcomes[test] in _LOST, trial.took.get(test, 0.0))
-            for trial in made
-            for test in _all_bad(trial)
-        }
-        return sorted(took, key=took.__getitem__)
+        bad = [(trial, test) for trial in made for test in _all_bad(trial)]
+        took = {test: trial.took.get(test, 0.0) for trial, test in bad}
+        lost = {test for trial, test in bad if trial.outcomes[test] in _LOST}
+        quickest = min(took, key=lambda test: (test in lost, took[test]), default="")
+        return sorted(took, key=lambda test: (test in lost, test != quickest))
 
     def _good(self, suspects: Sequence[str], bad: Place) -> tuple[Place, Trial]:
         """The good end, or the nearest older commit that is one; and the trial that shows it."""
@@ -136,7 +135,7 @@ class Proof:
 
     def _of(self, place: Place, ends: Ends) -> list[Trial]:
         """The trials that count for this end: the first ones, up to as many as were asked for."""
-        made = [trial for trial in self.judge.memory.of(place.image) if trial.purpose is not Purpose.AGAIN]
+        made = [trial for trial in self.judge.of(place, ends) if trial.purpose is not Purpose.AGAIN]
         return [trial for trial in made if set(ends.voters) & set(trial.outcomes)]
 
     def _stopped(self, ends: Ends) -> bool:

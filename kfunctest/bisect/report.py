@@ -66,9 +66,11 @@ class Report:
 
     @property
     def elsewhere(self) -> tuple[str, ...]:
-        """Tests that separate the ends and are not bad on the culprit: another commit broke them."""
-        bad = {test for trial in self.culprit for test in trials.bad_in(trial, self.found.ends.voters)}
-        return tuple(test for test in self.found.ends.voters if test not in bad) if bad else ()
+        """Tests that separate the ends, and passed on the culprit each time that they were run there."""
+        voters = self.found.ends.voters
+        bad = {test for trial in self.culprit for test in trials.bad_in(trial, voters)}
+        passed = {test for trial in self.culprit for test in trials.good_in(trial, voters)}
+        return tuple(test for test in voters if test in passed - bad) if bad else ()
 
     @property
     def chance(self) -> float:
@@ -184,9 +186,14 @@ def _culprit(report: Report) -> list[str]:
     lines += ["Run again at the end:", "", "| | | verdict | bad runs |", "|---|---|---|---|"]
     lines += [_again(report, number, one) for number, one in enumerate(found.again)]
     if report.elsewhere:
-        tests = ", ".join(f"`{other}`" for other in report.elsewhere)
-        lines += ["", f"Another commit broke {tests}: they do not fail there."]
+        tests = ", ".join(f"`{other}` ({_runs(report, other)})" for other in report.elsewhere)
+        lines += ["", f"Another commit seems to have broken these, for they pass there: {tests}"]
     return [*lines, ""]
+
+
+def _runs(report: Report, test: str) -> str:
+    runs = sum(test in trial.outcomes for trial in report.culprit)
+    return f"{runs} run{'' if runs == 1 else 's'}"
 
 
 def _again(report: Report, number: int, one: Checked) -> str:

@@ -27,10 +27,11 @@ _DEAD_AT_BOOT: Final = re.compile(
 )
 #: pytest's status where it collected no test.
 _NO_TESTS: Final = 5
-#: Why a run ended that was told to end at the first bad test. (_pytest/main.py: Session.pytest_runtest_logreport)
-_STOPPED: Final = "stopping after 1 failures"
-#: Words that spread a run over processes: what stops at one then depends on the others.
-_PARALLEL: Final = ("-n", "--numprocesses", "--dist", "--maxprocesses")
+#: Why a run ended that was told to end at the first bad test; one that fails in its teardown, too, counts as two.
+#: (_pytest/main.py: Session.pytest_runtest_logreport)
+_STOPPED: Final = re.compile(r"stopping after \d+ failures")
+#: Words, each with a value, that let a run end at its first bad test. Others may spread it over processes.
+_PLAIN: Final = ("-k", "-m", "--accel")
 _GOOD: Final = (Outcome.PASSED, Outcome.XFAILED)
 
 
@@ -48,7 +49,7 @@ class Selection:
         if BETWEEN in voters:
             return self
         named = tuple(voter for voter in voters if voter != PRESENCE)
-        stops = until_bad and not any(word.startswith(_PARALLEL) for word in self.words)
+        stops = until_bad and all(word in _PLAIN for word in self.words[::2])
         return Selection(named, tuple(_without_selection(self.words)), stops) if named else self
 
 
@@ -84,13 +85,13 @@ class Trials:
         words = (*tests.words, "-x") if tests.until_bad else tests.words
         ended = self.suite(made.folder, place, words, tests.tests)
         row = matrix.row(made.release, ended.file, ended.status, ended.said)
-        stopped = tests.until_bad and _stopped_by_a_test(row, ended.status)
-        if row.problem and not stopped and not _whole_without_verdict(row, ended.status):
+        cut = tests.until_bad and _stopped_by_a_test(row, ended.status)
+        if row.problem and not cut and not _whole_without_verdict(row, ended.status):
             wrong = ended.status in (EXIT_USAGE, _NO_TESTS)
             raise (SpecError if wrong else InfraError)(f"the tests could not be run: {row.problem}")
         folder = ended.file.parent if ended.file else place
         trial = _trial(row, made, commit, purpose, str(folder))
-        return replace(trial, seconds=time.monotonic() - start)
+        return replace(trial, cut=cut, seconds=time.monotonic() - start)
 
 
 def _whole_without_verdict(row: matrix.Row, status: int) -> bool:
@@ -100,8 +101,11 @@ def _whole_without_verdict(row: matrix.Row, status: int) -> bool:
 
 
 def _stopped_by_a_test(row: matrix.Row, status: int) -> bool:
-    """Whether the run ended before its end for the one reason that it was to end for."""
-    return row.run is not None and row.run.stopped == _STOPPED and row.run.status == status
+    """Whether nothing is wrong with the run but that it ended early, and for the one reason that it was to end for."""
+    if row.run is None or not _STOPPED.fullmatch(row.run.stopped) or row.run.status != status:
+        return False
+    found = [one.outcome for one in row.results.values()]
+    return row.problem == matrix.early(row.run) and any(one.bad or one is Outcome.INFRA for one in found)
 
 
 def _trial(row: matrix.Row, made: Made, commit: str, purpose: Purpose, folder: str) -> Trial:
@@ -146,6 +150,11 @@ def good_in(trial: Trial, tests: Iterable[str]) -> list[str]:
 def unclear_in(trial: Trial, tests: Iterable[str]) -> list[str]:
     """Those of ``tests`` that the machine kept from judging."""
     return [test for test in tests if trial.outcomes.get(test) == Outcome.INFRA]
+
+
+def counting(found: Iterable[Trial], voters: Sequence[str]) -> list[Trial]:
+    """Those that say what these voters have to say: one that ended early does by a bad one of them alone."""
+    return [trial for trial in found if not trial.cut or bad_in(trial, voters)]
 
 
 def kind(trial: Trial, voters: Sequence[str]) -> Kind:

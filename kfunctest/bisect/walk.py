@@ -162,7 +162,7 @@ class Walk:
         """Run it once; where results are flaky, until it is bad, or as often as was asked for if it should be good."""
         wanted = self.judge.tries if ends.flaky else 1
         while True:
-            made = [trial for trial in self.judge.memory.of(place.image) if trial.purpose is Purpose.AGAIN]
+            made = [trial for trial in self.judge.of(place, ends) if trial.purpose is Purpose.AGAIN]
             kinds = [trials.kind(trial, ends.voters) for trial in made]
             if len(made) >= wanted or (bad and Kind.BAD in kinds):
                 return

@@ -118,12 +118,17 @@ def _problem(kernel: str, run: Run | None, damage: str, status: int, said: str) 
     if run.status != status:
         return _ended(status, said, f"the results say status {run.status}")
     if run.stopped:
-        return f"the run ended early: {run.stopped}"
+        return early(run)
     if run.unreached:
         return f"{len(run.unreached)} tests were never reached, the first {run.unreached[0][0]}"
     if not any(result.outcome.judged for result in run.results):
         return "no test was put to this kernel"
     return _unexplained(run, status, said)
+
+
+def early(run: Run) -> str:
+    """What is wrong with a run that was stopped."""
+    return f"the run ended early: {run.stopped}"
 
 
 def _unexplained(run: Run, status: int, said: str) -> str:
