@@ -121,8 +121,9 @@ class PlayedSuite:
         marks = marks_of(Path(kernel))
         chosen = [A, B, C] if "selftests" in tests else list(tests)
         found = tuple(self._result(test, marks) for test in chosen)
-        end = next((at for at, one in enumerate(found) if one.outcome.bad), len(found)) + 1
-        reached = found[:end] if "-x" in words else found
+        enough = next((int(word.partition("=")[2]) for word in words if word.startswith("--maxfail=")), len(found))
+        bad = [at for at, one in enumerate(found) if one.outcome.bad]
+        reached = found[: bad[enough - 1] + 1] if len(bad) >= enough else found
         self.ran.append(tuple(one.test for one in reached))
         return leave(folder, reached, self.release, planned=chosen)
 

@@ -98,7 +98,7 @@ def test_only_tests_that_separate_the_ends_are_run_on_the_way(tmp_path: Path, ca
         bisecting.asked(tree, tmp_path / "results", "main~3", "main"), PlayedBuilds(tree, tmp_path / "p"), suite
     )
     assert found.culprit == "c2"
-    assert suite.asked[:2] == [("selftests",), ("selftests",)]
+    assert suite.asked[:2] == [("selftests",), (A, B, C)], "the good end is asked for what fails at the bad end"
     assert set(suite.asked[2:]) == {(B, C)}, "a test that fails at both ends has no vote"
     assert found.report["other_tests"] == [C], "the test that another commit broke is named"
     assert A in found.text(report.MARKDOWN)
@@ -118,11 +118,38 @@ def test_on_the_way_one_bad_test_is_enough_the_quickest_and_the_culprit_is_run_t
     )
     assert (found.culprit, found.report["other_tests"]) == ("c3", [])
     ends, way, last = suite.ran[:4], suite.ran[4:-2], suite.ran[-2:]
-    assert ends == [(A, B, C), (A, B, C), (C, B, A), (C,)], (
-        "all at the bad and the good end; those that vote, once more"
-    )
+    assert ends == [(A, B, C), (C, B, A), (C, B, A), (C,)], "the bad end; what failed there at the good one, twice; bad"
     assert set(way) == {(C,), (C, B, A)}, "one that failed at once, or all that pass"
     assert last == [(C, B, A), (C, B, A)], "the culprit and its parent"
+
+
+def test_a_few_tests_that_fail_at_the_bad_end_are_enough(
+    tmp_path: Path, cache_here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kfunctest.bisect.proof.ENOUGH", 2)
+    tree, suite = tmp_path / "linux", PlayedSuite()
+    short(tree, *(memcontrol(each, number) for number, each in enumerate(["", "", "a=failed b=failed c=failed"])))
+    wanted = bisecting.asked(tree, tmp_path / "results", "main~2", "main")
+    found = bisecting.run(wanted, PlayedBuilds(tree, tmp_path / "p"), suite)
+    assert (found.culprit, suite.ran[0]) == ("c2", (A, B))
+    assert set(suite.asked[1:]) == {(A, B)}
+
+
+def test_where_the_first_that_fail_at_the_bad_end_fail_at_the_good_one_all_are_asked(
+    tmp_path: Path, cache_here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kfunctest.bisect.proof.ENOUGH", 2)
+    tree, suite = tmp_path / "linux", PlayedSuite()
+    marks = ["a=failed b=failed", "a=failed b=failed", "a=failed b=failed c=failed"]
+    short(tree, *(memcontrol(each, number) for number, each in enumerate(marks)))
+    wanted = bisecting.asked(tree, tmp_path / "results", "main~2", "main")
+    found = bisecting.run(wanted, PlayedBuilds(tree, tmp_path / "p"), suite)
+    assert (found.culprit, suite.ran[:4]) == ("c2", [(A, B), (A, B), (A, B, C), (A, B, C)])
+    assert isinstance(ends := found.report["ends"], dict)
+    assert ends["void"] == [A, B]
+    runs = suite.runs
+    assert bisecting.run(wanted, PlayedBuilds(tree, tmp_path / "p"), suite).culprit == "c2"
+    assert suite.runs == runs, "what is known is not run again"
 
 
 def test_a_crash_of_the_kernel_is_bad_and_one_that_does_not_boot_is_untestable(

@@ -120,7 +120,7 @@ def test_a_run_that_ended_early_without_a_verdict_is_repeated_to_its_end(
     )
     judged, ends = judge(tmp_path, suite)
     assert judged.verdict("c", replace(ends, voters=(A, B))).kind is X
-    assert (suite.kernels, suite.words) == (["c", "c"], [("-x",), ()])
+    assert (suite.kernels, suite.words) == (["c", "c"], [("--maxfail=1",), ()])
 
 
 def test_a_test_that_fails_twice_ends_a_run_as_one_that_fails_once(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_run_that_ended_early_says_nothing_of_what_it_did_not_reach(tmp_path: 
     """As where a bisection goes on, and what was bad in that run has lost its vote meanwhile."""
     cut = leave(tmp_path / "cut", (result(A, "passed"), result(B, "failed", "expected 1")), planned=[A, B, C])
     judged, ends = judge(tmp_path, Script(cut, (result(A, "passed"), result(C, "failed", "expected 2"))))
-    judged.trial(judged.memory.places["c"], Purpose.VOTE, replace(ends, voters=(A, B, C)), until_bad=True)
+    judged.trial(judged.memory.places["c"], Purpose.VOTE, replace(ends, voters=(A, B, C)), enough=1)
     assert judged.verdict("c", replace(ends, voters=(A, C))).kind is X
 
 
@@ -147,9 +147,13 @@ def test_a_run_that_ended_early_unasked_is_no_verdict(tmp_path: Path) -> None:
 
 def test_only_what_runs_one_test_after_the_other_is_ended_early() -> None:
     for words in (("-n", "2"), ("--accel", "tcg", "-d"), ("-qn2",)):
-        assert Selection(words=words).only([A], until_bad=True) == Selection((A,), words)
-    plain = Selection(words=("-k", "usage", "--accel", "tcg")).only([A], until_bad=True)
-    assert plain == Selection((A,), ("--accel", "tcg"), until_bad=True)
+        assert Selection(words=words).only([A]).until(1) == Selection((A,), words)
+    plain = Selection(words=("-k", "usage", "--accel", "tcg")).only([A])
+    assert plain.until(1) == Selection((A,), ("--accel", "tcg"), 1)
+
+
+def test_the_good_end_is_asked_for_all_parameters_since_it_may_lack_those_of_the_bad_end() -> None:
+    assert Selection((f"{A}[NR_NEW]", f"{A}[NR_OLD]", B)).functions() == Selection((A, B))
 
 
 def test_a_kernel_that_cannot_be_judged_where_the_good_end_can_is_untestable(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ class Judge:
             why = f"it has no {', '.join(lacking)} yet, which both ends have"
             return Verdict(commit, Kind.UNTESTABLE, why, place)
         while (kind := self._weighed(place, ends)) is None:
-            self.trial(place, Purpose.VOTE, ends, until_bad=True)
+            self.trial(place, Purpose.VOTE, ends, enough=1)
         found = self.of(place, ends)
         return Verdict(commit, kind, _reason(found, kind, ends), place, tuple(found))
 
@@ -114,18 +114,22 @@ class Judge:
         kinds = [trials.kind(trial, ends.voters) for trial in self.of(place, ends)]
         return trials.weigh(kinds, flaky=ends.flaky, tries=self.tries)
 
-    def trial(self, place: Place, purpose: Purpose, ends: Ends | None = None, *, until_bad: bool = False) -> Trial:
+    def trial(
+        self, place: Place, purpose: Purpose, ends: Ends | None = None, *, enough: int = 0, functions: bool = False
+    ) -> Trial:
         """One more run on the commit's image, of all tests or of those that have a vote.
 
-        With ``until_bad`` it ends at the first bad one: no other could make the commit good again. What says nothing by
-        that is run to its end. What the machine may have spoilt is asked once more, after the good end has shown that
-        the machine can do it.
+        It ends when ``enough`` are bad: one is for a commit on the way, which no other test could make good again. What
+        says nothing by that is run to its end. With ``functions`` those that have a vote are run with all parameters.
+        What the machine may have spoilt is asked once more, after the good end has shown that the machine can do it.
         """
         assert place.made
-        tests = self.tests.only(ends.voters) if ends else self.tests
-        first = self.tests.only(ends.voters, until_bad=until_bad) if ends else tests
+        tests = first = self.tests.only(ends.voters) if ends else self.tests
+        if not ends or tests is not self.tests:
+            tests = tests.functions() if functions else tests
+            first = tests.until(enough)
         trial = self.trials.run(place.made, place.commit, purpose, first)
-        if ends and trial.cut and trials.kind(trial, ends.voters) is not Kind.BAD:
+        if trial.cut and (trial.problem or not trials.bad_in(trial, ends.voters if ends else trial.outcomes)):
             trial = self.trials.run(place.made, place.commit, purpose, tests)
         if ends and self._unclear(trial, ends.voters):
             self._check_machine(ends, trial)

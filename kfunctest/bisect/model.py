@@ -77,7 +77,7 @@ class Trial:
     seconds: float = 0.0
     #: Seconds that each bad one took.
     took: Mapping[str, float] = field(default_factory=dict)
-    #: Whether it ended at its first bad test: it says nothing of those that it did not get to.
+    #: Whether it ended when enough were bad: it says nothing of those that it did not get to.
     cut: bool = False
 
 

@@ -13,11 +13,17 @@ from kfunctest.bisect.model import Ends, Place, Purpose, Trial
 from kfunctest.errors import SpecError
 from kfunctest.results import Outcome
 
+#: How many tests that fail at the bad end are enough to tell it from the good one, if one of them does.
+ENOUGH: Final = 5
 _LOST: Final = (Outcome.CRASHED, Outcome.HUNG)
 
 
 class NotProven(SpecError):
     """The ends are not what they were said to be."""
+
+
+class _NoneTells(Exception):
+    """None of the first tests that fail at the bad end is reliably good at the good one."""
 
 
 @dataclass
@@ -38,11 +44,18 @@ class Proof:
     def ends(self) -> Ends:
         """What separates them. Raises NotProven where nothing does, InfraError where the machine cannot tell."""
         bad = self._place(self.bad, "bad")
-        first_bad = self._first_bad(bad)
-        suspects = self._suspects(first_bad)
-        good, seen = self._good(suspects, bad)
+        try:
+            return self._proven(bad, self._first_bad(bad, ENOUGH))
+        except _NoneTells:
+            self.judge.say("  none of the first tests that fail at the bad end tells the ends apart; all are run there")
+        return self._proven(bad, self._first_bad(bad, 0))
+
+    def _proven(self, bad: Place, made: Sequence[Trial]) -> Ends:
+        suspects = self._suspects(made)
+        more = all(trial.cut for trial in made if _all_bad(trial))
+        good, seen = self._good(suspects, bad, more=more)
         voters = [test for test in suspects if test in trials.good_in(seen, suspects)]
-        return self._repeated(good, bad, voters, suspects)
+        return self._repeated(good, bad, voters, suspects, more=more)
 
     def _place(self, commit: str, end: str) -> Place:
         place = self.judge.place(commit, built=True)
@@ -52,11 +65,12 @@ class Proof:
             )
         return place
 
-    def _first_bad(self, bad: Place) -> list[Trial]:
-        """Whole trials of the bad end, until one is bad."""
-        made = self._whole(bad)
+    def _first_bad(self, bad: Place, enough: int) -> list[Trial]:
+        """Trials of the bad end by all tests, or until ``enough`` are bad, until one is bad."""
+        there = [trial for trial in self.judge.memory.of(bad.image) if trial.purpose is Purpose.WHOLE]
+        made = there if enough else [trial for trial in there if not trial.cut]
         while not any(map(_all_bad, made)):
-            if made[-1].problem:
+            if made and made[-1].problem:
                 raise NotProven(
                     f"the bad end {self.named(self.bad)} cannot be judged: {made[-1].problem}",
                     remedy="name another commit",
@@ -66,13 +80,8 @@ class Proof:
                     f"the bad end {self.named(self.bad)} is not bad: {_passed(made[-1])} in {len(made)} runs",
                     remedy="name the test that fails there; or is it flaky? see --tries",
                 )
-            made.append(self.judge.trial(bad, Purpose.WHOLE))
+            made.append(self.judge.trial(bad, Purpose.WHOLE, enough=enough))
         return made
-
-    def _whole(self, place: Place) -> list[Trial]:
-        """The whole trials that there are of this commit's image; one is made where there is none."""
-        there = [trial for trial in self.judge.memory.of(place.image) if trial.purpose is Purpose.WHOLE]
-        return there or [self.judge.trial(place, Purpose.WHOLE)]
 
     def _suspects(self, made: Sequence[Trial]) -> list[str]:
         """Those that were bad, the quickest of them first: on most commits it is enough.
@@ -85,18 +94,23 @@ class Proof:
         quickest = min(took, key=lambda test: (test in lost, took[test]), default="")
         return sorted(took, key=lambda test: (test in lost, test != quickest))
 
-    def _good(self, suspects: Sequence[str], bad: Place) -> tuple[Place, Trial]:
-        """The good end, or the nearest older commit that is one; and the trial that shows it."""
+    def _good(self, suspects: Sequence[str], bad: Place, *, more: bool) -> tuple[Place, Trial]:
+        """The good end, or the nearest older commit that is one; and the trial that shows it.
+
+        Raises _NoneTells where the good end is bad by these suspects, and the bad end may have ``more`` of them.
+        """
         for number, commit in enumerate(self._candidates()):
             place = self._place(commit, "good") if number == 0 else self.judge.place(commit, built=True)
             if place.made is None:
                 continue
             if place.image == bad.image and number == 0:
                 self.judge.say(f"  {self.named(commit)} comes to the same image as the bad end")
-            seen = self._whole(place)[0]
+            seen = self._asked(place, suspects)
             if trials.good_in(seen, suspects):
                 self.good = commit
                 return place, seen
+            if more:
+                raise _NoneTells
             shown = trials.bad_in(seen, suspects)
             what = seen.problem or f"{len(shown)} of {len(suspects)} tests that fail at the bad end fail there, too"
             self.judge.say(f"  {self.named(commit)} is not good: {what}; looking further back")
@@ -107,31 +121,39 @@ class Proof:
             remedy="name an older commit with --good",
         )
 
+    def _asked(self, place: Place, suspects: Sequence[str]) -> Trial:
+        """What the suspects say of this commit: no other test can tell it from the bad end."""
+        asked = Ends(tuple(suspects), self.good)
+        there = [trial for trial in self._of(place, asked) if set(suspects) <= set(trial.outcomes)]
+        return there[0] if there else self.judge.trial(place, Purpose.VOTE, asked, functions=True)
+
     def _candidates(self) -> Iterator[str]:
         yield self.good
         yield from self.before(self.good)
 
-    def _repeated(self, good: Place, bad: Place, voters: Sequence[str], suspects: Sequence[str]) -> Ends:
+    def _repeated(self, good: Place, bad: Place, voters: Sequence[str], suspects: Sequence[str], *, more: bool) -> Ends:
         """The ends once more, as often as asked for: what changes at the good end has no vote at the bad one."""
         kfuncs = tuple(sorted(set(good.made.kfuncs if good.made else ()) & set(bad.made.kfuncs if bad.made else ())))
         asked = Ends(tuple(voters), self.good, kfuncs=kfuncs)
         self._repeat(good, asked)
         unsteady = {test for trial in self._of(good, asked) for test in trials.bad_in(trial, voters)}
         steady = tuple(voter for voter in voters if voter not in unsteady)
+        if not steady and more:
+            raise _NoneTells
         if not steady:
             raise NotProven(
                 f"the good end {self.named(self.good)} is not always good: {min(unsteady)} fails there, too",
                 remedy="name an older commit with --good, or a test that always passes there",
             )
         asked = replace(asked, voters=steady)
-        self._repeat(bad, asked, until_bad=True)
+        self._repeat(bad, asked, enough=1)
         shown = [bool(trials.bad_in(trial, steady)) for trial in self._of(bad, asked)]
         void = tuple(test for test in suspects if test not in steady)
         return Ends(steady, self.good, void, kfuncs, sum(shown), len(shown))
 
-    def _repeat(self, place: Place, asked: Ends, *, until_bad: bool = False) -> None:
+    def _repeat(self, place: Place, asked: Ends, *, enough: int = 0) -> None:
         while len(self._of(place, asked)) < self.judge.tries and not self._stopped(asked):
-            self.judge.trial(place, Purpose.VOTE, asked, until_bad=until_bad)
+            self.judge.trial(place, Purpose.VOTE, asked, enough=enough)
 
     def _of(self, place: Place, ends: Ends) -> list[Trial]:
         """The trials that count for this end: the first ones, up to as many as were asked for."""

@@ -27,10 +27,10 @@ _DEAD_AT_BOOT: Final = re.compile(
 )
 #: pytest's status where it collected no test.
 _NO_TESTS: Final = 5
-#: Why a run ended that was told to end at the first bad test; one that fails in its teardown, too, counts as two.
+#: Why a run ended that was told to end when so many were bad; one that fails in its teardown, too, counts as two.
 #: (_pytest/main.py: Session.pytest_runtest_logreport)
 _STOPPED: Final = re.compile(r"stopping after \d+ failures")
-#: Words, each with a value, that let a run end at its first bad test. Others may spread it over processes.
+#: Words, each with a value, that let a run end early. Others may spread it over processes.
 _PLAIN: Final = ("-k", "-m", "--accel")
 _GOOD: Final = (Outcome.PASSED, Outcome.XFAILED)
 
@@ -41,16 +41,23 @@ class Selection:
 
     tests: tuple[str, ...] = ("selftests",)
     words: tuple[str, ...] = ()
-    #: Whether the first bad test is enough.
-    until_bad: bool = False
+    #: How many bad ones are enough; 0: all are run.
+    enough: int = 0
 
-    def only(self, voters: Sequence[str], *, until_bad: bool = False) -> Selection:
+    def only(self, voters: Sequence[str]) -> Selection:
         """These tests alone; all, where one of them is no test that can be run by itself."""
         if BETWEEN in voters:
             return self
         named = tuple(voter for voter in voters if voter != PRESENCE)
-        stops = until_bad and all(word in _PLAIN for word in self.words[::2])
-        return Selection(named, tuple(_without_selection(self.words)), stops) if named else self
+        return Selection(named, tuple(_without_selection(self.words))) if named else self
+
+    def until(self, enough: int) -> Selection:
+        """The same, until so many are bad; to the end where the words may spread it over processes."""
+        return replace(self, enough=enough) if all(word in _PLAIN for word in self.words[::2]) else self
+
+    def functions(self) -> Selection:
+        """The same tests with all their parameters: not every kernel has the same ones."""
+        return replace(self, tests=tuple(dict.fromkeys(test.partition("[")[0] for test in self.tests)))
 
 
 def _without_selection(words: Sequence[str]) -> Iterable[str]:
@@ -82,10 +89,10 @@ class Trials:
         start = time.monotonic()
         number = sum(1 for _ in self.folder.glob(f"{commit[:12]}-*")) + 1 if self.folder.is_dir() else 1
         place = self.folder / f"{commit[:12]}-{number}"
-        words = (*tests.words, "-x") if tests.until_bad else tests.words
+        words = (*tests.words, f"--maxfail={tests.enough}") if tests.enough else tests.words
         ended = self.suite(made.folder, place, words, tests.tests)
         row = matrix.row(made.release, ended.file, ended.status, ended.said)
-        cut = tests.until_bad and _stopped_by_a_test(row, ended.status)
+        cut = tests.enough > 0 and _stopped_by_a_test(row, ended.status)
         if row.problem and not cut and not _whole_without_verdict(row, ended.status):
             wrong = ended.status in (EXIT_USAGE, _NO_TESTS)
             raise (SpecError if wrong else InfraError)(f"the tests could not be run: {row.problem}")
