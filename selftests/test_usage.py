@@ -31,15 +31,7 @@ def test_usage_grows_by_the_bytes_touched(vm: Vm, memcg: Memcg, kfuncs: Kfuncs) 
 
 
 def test_usage_falls_back_after_release(vm: Vm, memcg: Memcg, kfuncs: Kfuncs) -> None:
-    memcg.start()
-    before = kfuncs.usage(memcg)
-    memcg.charge_anon(plenty(vm.cpus, vm.page_size))
-    released = memcg.release_anon()
-    kept = kfuncs.usage(memcg) - before
-    slack = usage_slack(vm.cpus, vm.page_size)
-    assert abs(kept) <= slack, (
-        f"usage of {memcg.path} kept {kept} of {released} bytes that were unmapped, expected 0 +- {slack}"
-    )
+    charges_and_releases(vm, kfuncs, memcg, seen_in=memcg)
 
 
 def test_usage_is_zero_in_an_empty_memcg(memcg: Memcg, kfuncs: Kfuncs) -> None:
@@ -59,16 +51,7 @@ def test_usage_of_a_parent_counts_its_children(vm: Vm, memcg: Memcg, kfuncs: Kfu
 
 
 def test_usage_of_a_parent_falls_back_with_its_childrens(vm: Vm, memcg: Memcg, kfuncs: Kfuncs) -> None:
-    child = memcg.child().child("grandchild")
-    child.start()
-    before = kfuncs.usage(memcg)
-    child.charge_anon(plenty(vm.cpus, vm.page_size))
-    released = child.release_anon()
-    kept = kfuncs.usage(memcg) - before
-    slack = usage_slack(vm.cpus, vm.page_size)
-    assert abs(kept) <= slack, (
-        f"usage of {memcg.path} kept {kept} of {released} bytes that its grandchild unmapped, expected 0 +- {slack}"
-    )
+    charges_and_releases(vm, kfuncs, memcg.child().child("grandchild"), seen_in=memcg)
 
 
 def test_usage_of_a_sibling_is_its_own(memcg: Memcg, kfuncs: Kfuncs) -> None:
@@ -102,3 +85,16 @@ def test_usage_returns_to_the_stock_when_the_last_process_is_gone(vm: Vm, memcg:
     )
     usage = sandwich(memcg.current, lambda: kfuncs.usage(memcg))
     assert usage, f"usage of {memcg.path}, against memory.current, in bytes: {usage}"
+
+
+def charges_and_releases(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, *, seen_in: Memcg) -> None:
+    """A process of ``memcg`` touches memory and unmaps it: usage of ``seen_in`` comes back but for the CPUs' stock."""
+    memcg.start()
+    before = kfuncs.usage(seen_in)
+    memcg.charge_anon(plenty(vm.cpus, vm.page_size))
+    released = memcg.release_anon()
+    kept = kfuncs.usage(seen_in) - before
+    slack = usage_slack(vm.cpus, vm.page_size)
+    assert abs(kept) <= slack, (
+        f"usage of {seen_in.path} kept {kept} of {released} bytes that {memcg.path} unmapped, expected 0 +- {slack}"
+    )
