@@ -118,10 +118,15 @@ def running(argv: tuple[str, ...]) -> int:
 
     def commands() -> list[bytes]:
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-        return [Path(f"/proc/{child}/cmdline").read_bytes() for child in children]
+        folders = [Path(f"/proc/{child}") for child in children]
+        # The state follows the name, which may hold anything. The dead have no command line and get none any more.
+        living = [it for it in folders if (it / "stat").read_bytes().rpartition(b") ")[2][:1] != b"Z"]
+        return [(it / "cmdline").read_bytes() for it in living]
 
     ours = Path("/proc/self/cmdline").read_bytes()
-    found = wait_until(commands, until=lambda now: ours not in now, seconds=60, what="every child's own command line")
+    # In the midst of execve() a command line is empty: the new address space is there, but no argument yet.
+    unborn = {ours, b""}
+    found = wait_until(commands, until=unborn.isdisjoint, seconds=60, what="every child's own command line")
     return found.count("\0".join(argv).encode() + b"\0")
 
 
