@@ -103,8 +103,8 @@ def flushed_slack(cpus: int, page_size: int) -> int:
 def settled_slack(page_size: int) -> int:
     """Bytes by which an item may differ from what a worker made, that nothing else in the memcg moves.
 
-    After Memcg.stir() a flush has brought up all that was done before, to the last update; what the worker itself
-    needed meanwhile remains.
+    Kfuncs.settled() brings up all that was done before, to the last update; what the worker itself needed meanwhile
+    remains.
     """
     return WORKER_PAGES * page_size
 

@@ -162,8 +162,7 @@ def given(vm: Vm, settable: None, raw: RawCounters, kfuncs: Kfuncs, tree: Tree) 
         raw.add_to_cpu(memcg, cpu, [-n for n in state], [-n for n in events])
     for cpu in range(vm.cpus):
         tree[0].pin(cpu)
-        tree[0].stir_ancestors(vm.cpus)
-    kfuncs.flush_stats(None)
+        kfuncs.settled(None, busy=tree[0])
 
 
 @pytest.mark.destructive("writes into the kernel's memory")

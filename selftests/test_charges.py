@@ -14,11 +14,9 @@ from kfunctest.guest import agent, cgroup
 from kfunctest.kernels.model import Kernel
 from kfunctest.measure import (
     WORKER_PAGES,
-    flush_lag,
     plenty,
     settled_slack,
     stock,
-    surely_flushed,
     usage_slack,
 )
 from kfunctest.plugin.applicable import needs
@@ -150,8 +148,7 @@ def test_pages_that_the_kernel_moves_stay_charged(
     item, slack = items.call("NR_ANON_MAPPED"), settled_slack(vm.page_size)
 
     def anon() -> int:
-        memcg.stir(vm.cpus)
-        return kfuncs.flushed(memcg, item)[0]
+        return kfuncs.settled(memcg, item)[0]
 
     memcg.start()
     start, start_moved = anon(), moved_pages(vm)
@@ -249,22 +246,21 @@ def test_memory_is_charged_to_whom_it_is_and_not_to_who_touches_it(
     pages = writer.do("write_memory_of", pid, address, size)
     after = [charged(vm, kfuncs, group, items) for group in (owner, writer)]
     slack = usage_slack(vm.cpus, vm.page_size)
-    # With each reading as many faults come as make its flush certain: those of the first, of the second, or of both.
-    read = 2 * surely_flushed(vm.cpus) + flush_lag(vm.cpus) + WORKER_PAGES
     for group, then, now, made in zip((owner, writer), before, after, (size, 0), strict=True):
-        usage, anon, faults = (late - early for early, late in zip(then, now, strict=True))
+        usage, anon, faults = (late - early for early, late in zip(then[:3], now[:3], strict=True))
         seen = f"{size} bytes of {owner.path}, {pages} pages, were touched by {writer.path}: "
         for name, grown in (("usage", usage), ("NR_ANON_MAPPED", anon)):
             assert abs(grown - made) <= slack, (
                 f"{seen}{name} of {group.path}, bytes: expected {made} +- {slack} more, seen {grown}"
             )
-        least, most = made // vm.page_size - flush_lag(vm.cpus), made // vm.page_size + read
-        assert least <= faults <= most, (
-            f"{seen}PGFAULT of {group.path}, a count: expected {least} to {most} more, seen {faults}"
+        least = made // vm.page_size + now[3]
+        assert least <= faults <= least + WORKER_PAGES, (
+            f"{seen}PGFAULT of {group.path}, a count: expected {least} to {least + WORKER_PAGES} more, seen {faults}"
         )
 
 
 def charged(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, items: Items) -> list[int]:
-    """Usage, anonymous memory, faults, after a flush of all that was done before."""
-    memcg.stir(vm.cpus)
-    return kfuncs.flushed(memcg, Call("USAGE"), items.call("NR_ANON_MAPPED"), items.call("PGFAULT"))
+    """Usage, anonymous memory, faults, after a flush of all that was done before; and how many of these made it so."""
+    stirred = kfuncs.stirred
+    values = kfuncs.settled(memcg, Call("USAGE"), items.call("NR_ANON_MAPPED"), items.call("PGFAULT"))
+    return [*values, kfuncs.stirred - stirred]

@@ -65,11 +65,9 @@ def test_io_alone_brings_a_memcg_that_shows_no_files(vm: Vm, memcg: Memcg, kfunc
             assert shown == {"io.stat"}, f"{hidden.path}: expected files of io and none of memory, seen {sorted(files)}"
             hidden.start()
             wanted = [Call("USAGE"), items.call("NR_ANON_MAPPED")]
-            hidden.stir(vm.cpus)
-            was = kfuncs.flushed(hidden, *wanted)
+            was = kfuncs.settled(hidden, *wanted)
             touched = hidden.charge_anon(plenty(vm.cpus, vm.page_size))
-            hidden.stir(vm.cpus)
-            usage, anon = (now - then for now, then in zip(kfuncs.flushed(hidden, *wanted), was, strict=True))
+            usage, anon = (now - then for now, then in zip(kfuncs.settled(hidden, *wanted), was, strict=True))
             slack = usage_slack(vm.cpus, vm.page_size)
             assert abs(usage - touched) <= slack, f"usage of {hidden.path}: {touched} bytes +- {slack}, seen {usage}"
             slack = settled_slack(vm.page_size)

@@ -85,8 +85,7 @@ def test_flush_reaches_cousins(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Item
     for number, leaf in enumerate(leaves, 1):
         leaf.pin(0)
         made[leaf.path] = leaf.charge_shmem(number * surely_flushed(vm.cpus) * vm.page_size)
-    leaves[0].stir_ancestors(vm.cpus)
-    kfuncs.flush_stats(memcg)
+    kfuncs.settled(memcg, busy=leaves[0])
     call = items.call("NR_SHMEM")
     seen = {group.path: kfuncs.batch(group, [call])[0] for group in (memcg, *parents, *leaves)}
     expected = {path: sum(size for leaf, size in made.items() if leaf.startswith(path)) for path in seen}

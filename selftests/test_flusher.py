@@ -41,7 +41,7 @@ def test_what_is_too_little_for_a_flush_is_read_in_time(vm: Vm, memcg: Memcg, kf
     calls = [items.call("NR_ANON_MAPPED"), items.call("PGFAULT")]
     groups = (leaf, memcg)
     for _ in range(ROUNDS):
-        leaf.stir_ancestors(vm.cpus)
+        kfuncs.settled(memcg, busy=leaf)
         before = [kfuncs.flushed(group, *calls) for group in groups]
         leaf.charge_anon(FEW_PAGES * vm.page_size)
         if [kfuncs.flushed(group, *calls) for group in groups] == before:

@@ -57,8 +57,7 @@ class Gauge:
 
     def read(self) -> int:
         """The item after a flush of all that was done before."""
-        (self.busy or self.memcg).stir(self.vm.cpus)
-        return self.kfuncs.flushed(self.memcg, self.call)[0]
+        return self.kfuncs.settled(self.memcg, self.call, busy=self.busy)[0]
 
     def rose_by(self, least: int, most: int) -> None:
         """Judge how much it has grown."""
@@ -139,8 +138,7 @@ def test_faults_that_got_a_huge_page_are_counted(
 ) -> None:
     needs(kernel.option("CONFIG_TRANSPARENT_HUGEPAGE") == "y", "CONFIG_TRANSPARENT_HUGEPAGE is not set")
     memcg.do("charge_huge", 3)
-    memcg.stir(vm.cpus)
-    seen = kfuncs.flushed(memcg, items.call("THP_FAULT_ALLOC"))[0]
+    seen = kfuncs.settled(memcg, items.call("THP_FAULT_ALLOC"))[0]
     assert seen == 3, f"THP_FAULT_ALLOC of {memcg.path}, a count: 3 huge pages were touched, expected 3, seen {seen}"
 
 

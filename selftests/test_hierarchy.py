@@ -71,8 +71,7 @@ def test_every_value_of_a_parent_is_the_sum_of_its_childrens(
     leaves = (tree.left, tree.right)
     for _ in range(ROUNDS):
         for leaf in leaves:
-            leaf.stir_ancestors(vm.cpus)
-        kfuncs.flush_stats(tree.top)
+            kfuncs.settled(tree.top, busy=leaf)
         left, right = (kfuncs.batch(leaf, calls) for leaf in leaves)
         above = {parent.path: kfuncs.batch(parent, calls) for parent in tree.upwards}
         if [left, right] == [kfuncs.batch(leaf, calls) for leaf in leaves]:

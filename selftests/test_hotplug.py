@@ -38,8 +38,7 @@ def second_cpu(vm: Vm, kernel: Kernel, memcg: Memcg) -> Iterator[None]:
 
 def settled(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, item: int) -> int:
     """The item after a flush of all that was done before, by faults that it does not count."""
-    memcg.stir(vm.cpus)
-    return kfuncs.flushed(memcg, Call("PAGE_STATE", item))[0]
+    return kfuncs.settled(memcg, Call("PAGE_STATE", item))[0]
 
 
 @pytest.mark.kfunc(name="page_state")
@@ -73,9 +72,9 @@ def test_a_cpu_counts_in_memcgs_that_were_made_before_it_came(
     vm.call_within(30, cgroup.write_file, ONLINE, "1")
     leaf.pin(1)
     touched = leaf.charge_shmem(1024 * vm.page_size)
-    leaf.stir_ancestors(vm.cpus)
     call = Call("PAGE_STATE", items.NR_SHMEM)
-    seen = {group.path: kfuncs.flushed(group, call)[0] for group in (memcg, leaf)}
+    kfuncs.settled(memcg, busy=leaf)
+    seen = {group.path: kfuncs.batch(group, [call])[0] for group in (memcg, leaf)}
     expected = dict.fromkeys(seen, touched)
     assert seen == expected, f"NR_SHMEM in bytes, charged on a CPU younger than the memcgs: {expected}, seen {seen}"
 

@@ -18,10 +18,12 @@ from kfunctest.plugin.applicable import needs
 from kfunctest.target.kfuncs import Kfuncs
 from kfunctest.target.memcg import Memcg, MiB
 from kfunctest.target.vm import Vm
+from kfunctest.wait import wait_until
 from selftests.swapping import swap_disk
 
 pytestmark = pytest.mark.slow_boot
 
+SETTINGS = "/sys/kernel/mm/transparent_hugepage"
 FOLDER = "/run/kfunctest-huge"
 HUGE = 2 * MiB
 COUNT = 3
@@ -36,8 +38,7 @@ def huge_pages(kernel: Kernel) -> None:
 
 def read(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, items: Items, *names: str) -> dict[str, int]:
     """The items after a flush of all that was done before."""
-    memcg.stir(vm.cpus)
-    return dict(zip(names, kfuncs.flushed(memcg, *map(items.call, names)), strict=True))
+    return dict(zip(names, kfuncs.settled(memcg, *map(items.call, names)), strict=True))
 
 
 @pytest.mark.kfunc(name="page_state")
@@ -83,6 +84,42 @@ def test_huge_pages_with_holes_are_counted_as_small_ones(vm: Vm, memcg: Memcg, k
     slack = settled_slack(vm.page_size)
     assert abs(grown["NR_ANON_MAPPED"] - made // 2) <= slack, (
         f"NR_ANON_MAPPED of {memcg.path} in bytes: of {made} half was given back, expected half +- {slack}, {grown}"
+    )
+
+
+@pytest.fixture
+def eager(vm: Vm) -> Iterator[None]:
+    """A kernel that makes huge pages of whatever it may, at every fault and all the time."""
+    wanted = {"enabled": "always", "khugepaged/scan_sleep_millisecs": "10", "khugepaged/max_ptes_shared": "511"}
+    before = {name: vm.call(agent.read_text, f"{SETTINGS}/{name}") for name in wanted}
+    for name, value in wanted.items():
+        vm.call(agent.write_text, f"{SETTINGS}/{name}", value)
+    yield
+    if not vm.lost:
+        for name, value in before.items():
+            chosen = value.partition("[")[2].partition("]")[0] or value
+            vm.call(agent.write_text, f"{SETTINGS}/{name}", chosen)
+
+
+@pytest.mark.destructive("changes when the system makes huge pages")
+@pytest.mark.kfunc(name="page_state")
+def test_who_asked_for_no_huge_page_has_none(vm: Vm, eager: None, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
+    """Workers ask for none: whatever is measured in their memcgs, no 2 MiB come to it from nowhere. The memory that is
+    looked at here would be in huge pages otherwise, at its first touch or when khugepaged came by.
+    """
+    touched = memcg.do("charge_locked", (COUNT + 1) * HUGE)
+    scans = int(vm.call(agent.read_text, f"{SETTINGS}/khugepaged/full_scans"))
+    wait_until(
+        lambda: int(vm.call(agent.read_text, f"{SETTINGS}/khugepaged/full_scans")),
+        until=lambda now: now >= scans + 3,
+        seconds=vm.stretched(10),
+        interval=0.05,
+        what=f"khugepaged to have looked at everything twice, {scans} times so far",
+    )
+    seen = read(vm, kfuncs, memcg, items, "NR_ANON_THPS", "NR_ANON_MAPPED")
+    assert seen["NR_ANON_THPS"] == 0, f"NR_ANON_THPS of {memcg.path} in bytes: expected 0, seen {seen}"
+    assert seen["NR_ANON_MAPPED"] >= touched, (
+        f"NR_ANON_MAPPED of {memcg.path} in bytes: expected {touched} in small pages or more, seen {seen}"
     )
 
 

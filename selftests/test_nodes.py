@@ -38,7 +38,7 @@ def test_page_state_is_the_sum_over_the_nodes(
     leaf.fork_children(4)
     leaf.charge_anon(size)
     leaf.charge_shmem(size // 2)
-    leaf.stir_ancestors(vm.cpus)
+    kfuncs.settled(memcg, busy=leaf)
     states = items.enum("node_stat_item")
     for group in (leaf, memcg):
         names = {key: PAGE_STATE[key] for key in by_nodes(group) if PAGE_STATE.get(key) in states}

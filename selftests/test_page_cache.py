@@ -13,7 +13,7 @@ import pytest
 from conftest import Items
 from kfunctest.guest import agent, cgroup, disks
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import WORKER_PAGES, flush_lag, list_held_back, settled_slack, surely_flushed
+from kfunctest.measure import WORKER_PAGES, list_held_back, settled_slack
 from kfunctest.plugin.applicable import needs
 from kfunctest.target.kfuncs import Kfuncs
 from kfunctest.target.memcg import Memcg, MiB
@@ -52,8 +52,7 @@ def worker(memcg: Memcg, file_system: None) -> Iterator[Memcg]:
 
 def read(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, items: Items, *names: str) -> dict[str, int]:
     """The items after a flush of all that was done before."""
-    memcg.stir(vm.cpus)
-    return dict(zip(names, kfuncs.flushed(memcg, *map(items.call, names)), strict=True))
+    return dict(zip(names, kfuncs.settled(memcg, *map(items.call, names)), strict=True))
 
 
 @pytest.mark.kfunc(name="page_state")
@@ -125,11 +124,12 @@ def test_faults_that_read_from_a_disk_are_major(vm: Vm, worker: Memcg, kfuncs: K
     assert taken >= pages // 2, (
         f"{pages} pages of a file that is not cached: expected half as many major faults or more, seen {taken}"
     )
+    stirred = kfuncs.stirred
     after = read(vm, kfuncs, worker, items, "PGMAJFAULT", "PGFAULT")
     seen = after["PGMAJFAULT"] - before["PGMAJFAULT"]
     # Beside them, what the worker reads of its own code for the first time.
     assert taken <= seen <= taken + WORKER_PAGES, (
         f"PGMAJFAULT of {worker.path}: expected {taken}, which were taken, or few more; seen {seen}"
     )
-    faults, least = after["PGFAULT"] - before["PGFAULT"], pages + surely_flushed(vm.cpus) - flush_lag(vm.cpus)
+    faults, least = after["PGFAULT"] - before["PGFAULT"], pages + kfuncs.stirred - stirred
     assert faults >= least, f"PGFAULT of {worker.path}, major ones among them: expected {least} or more, seen {faults}"

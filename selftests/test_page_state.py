@@ -39,13 +39,9 @@ pytestmark = pytest.mark.kfunc(name="page_state")
 UNTRACKED = ("NR_ISOLATED_ANON", "NR_DIRTIED", "NR_WRITTEN", "NR_VMSCAN_IMMEDIATE")
 
 
-def flushed(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, item: int, *, busy: Memcg | None = None) -> int:
+def settled(kfuncs: Kfuncs, memcg: Memcg, item: int, *, busy: Memcg | None = None) -> int:
     """The item after a flush of all that was done before, by the worker in ``busy`` or else in the memcg itself."""
-    if busy:
-        busy.stir_ancestors(vm.cpus)
-    else:
-        memcg.stir(vm.cpus)
-    return kfuncs.flushed(memcg, Call("PAGE_STATE", item))[0]
+    return kfuncs.settled(memcg, Call("PAGE_STATE", item), busy=busy)[0]
 
 
 @pytest.mark.parametrize(
@@ -57,13 +53,13 @@ def test_page_state_follows_the_bytes_touched(
 ) -> None:
     """Up and down again, by far more updates than the flush threshold."""
     memcg.start()
-    before = flushed(vm, kfuncs, memcg, getattr(items, item))
+    before = settled(kfuncs, memcg, getattr(items, item))
     touched = getattr(memcg, charge)(plenty(vm.cpus, vm.page_size))
-    grown = flushed(vm, kfuncs, memcg, getattr(items, item)) - before
+    grown = settled(kfuncs, memcg, getattr(items, item)) - before
     slack = settled_slack(vm.page_size)
     assert abs(grown - touched) <= slack, f"{item} of {memcg.path} grew by {grown} bytes, expected {touched} +- {slack}"
     getattr(memcg, release)()
-    kept = flushed(vm, kfuncs, memcg, getattr(items, item)) - before
+    kept = settled(kfuncs, memcg, getattr(items, item)) - before
     assert abs(kept) <= slack, f"{item} of {memcg.path} kept {kept} bytes after the release, expected 0 +- {slack}"
 
 
@@ -81,9 +77,8 @@ def test_page_state_agrees_with_memory_stat(vm: Vm, memcg: Memcg, kfuncs: Kfuncs
     size = plenty(vm.cpus, vm.page_size)
     memcg.charge_anon(size)
     memcg.charge_shmem(size // 2)
-    memcg.stir(vm.cpus)
     reads = [items.call(name) for name in names.values()]
-    before = kfuncs.flushed(memcg, *reads)
+    before = kfuncs.settled(memcg, *reads)
     stat = memcg.stat()
     after = kfuncs.batch(memcg, reads)
     for (key, name), first, second in zip(names.items(), before, after, strict=True):
@@ -99,7 +94,7 @@ def test_page_state_agrees_with_memory_stat(vm: Vm, memcg: Memcg, kfuncs: Kfuncs
 def test_memory_stat_is_flushed_when_it_is_read(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     """Whoever compares the kfuncs with it finds it flushed, and the kfuncs by it: the file first, then page_state."""
     memcg.start()
-    memcg.stir(vm.cpus)
+    kfuncs.settled(memcg)
     before = memcg.stat()["anon"]
     touched = memcg.charge_anon(2 * surely_flushed(vm.cpus) * vm.page_size)
     told, seen = memcg.stat()["anon"], kfuncs.batch(memcg, [items.call("NR_ANON_MAPPED")])[0]
@@ -113,7 +108,7 @@ def test_page_state_of_a_parent_counts_its_children(vm: Vm, memcg: Memcg, kfuncs
     leaf = memcg.child().child("grandchild")
     touched = leaf.charge_anon(plenty(vm.cpus, vm.page_size))
     value = sandwich(
-        lambda: flushed(vm, kfuncs, memcg, items.NR_ANON_MAPPED, busy=leaf),
+        lambda: settled(kfuncs, memcg, items.NR_ANON_MAPPED, busy=leaf),
         lambda: kfuncs.page_state(leaf, items.NR_ANON_MAPPED),
     )
     assert value, f"NR_ANON_MAPPED of {leaf.path}, against that of its parent {memcg.path}, in bytes: {value}"
@@ -126,9 +121,9 @@ def test_page_state_counts_what_every_cpu_charged(vm: Vm, memcg: Memcg, kfuncs: 
     memcg.start()
     for cpu in range(vm.cpus):
         memcg.pin(cpu)
-        before = flushed(vm, kfuncs, memcg, items.NR_ANON_MAPPED)
+        before = settled(kfuncs, memcg, items.NR_ANON_MAPPED)
         touched = memcg.charge_anon(plenty(vm.cpus, vm.page_size))
-        grown = flushed(vm, kfuncs, memcg, items.NR_ANON_MAPPED) - before
+        grown = settled(kfuncs, memcg, items.NR_ANON_MAPPED) - before
         slack = settled_slack(vm.page_size)
         assert abs(grown - touched) <= slack, (
             f"NR_ANON_MAPPED of {memcg.path} grew by {grown} bytes, charged on CPU {cpu}: {touched} +- {slack}"
@@ -147,10 +142,10 @@ def test_page_state_of_kernel_memory_is_in_bytes(
     leaf.start()
     names = ("NR_KERNEL_STACK_KB", "NR_PAGETABLE", "NR_SLAB_UNRECLAIMABLE_B", "NR_SLAB_RECLAIMABLE_B", "MEMCG_PERCPU_B")
     calls = [Call("PAGE_STATE", getattr(items, name)) for name in (*names, "MEMCG_KMEM")]
-    before = flushed(vm, kfuncs, memcg, items.NR_KERNEL_STACK_KB, busy=leaf)
+    before = settled(kfuncs, memcg, items.NR_KERNEL_STACK_KB, busy=leaf)
     children = leaf.fork_children(16)
     leaf.charge_anon(plenty(vm.cpus, vm.page_size))
-    grown = flushed(vm, kfuncs, memcg, items.NR_KERNEL_STACK_KB, busy=leaf) - before
+    grown = settled(kfuncs, memcg, items.NR_KERNEL_STACK_KB, busy=leaf) - before
     expected = children * STACK_PAGES[kernel.option("CONFIG_KASAN") == "y"] * vm.page_size
     assert grown == expected, (
         f"NR_KERNEL_STACK_KB of {memcg.path}: {children} processes, expected {expected} bytes, seen {grown}"
@@ -172,17 +167,17 @@ def test_page_state_of_reclaim_is_a_count(vm: Vm, kernel: Kernel, memcg: Memcg, 
     scan, steal = next(pair for pair in PROACTIVE if pair[0] in counters)
     names = ("NR_FILE_PAGES", scan, steal, "WORKINGSET_REFAULT_FILE")
 
-    def settled() -> dict[str, int]:
-        memcg.stir(vm.cpus)  # faults on anonymous memory add to none of the items
-        return dict(zip(names, kfuncs.flushed(memcg, *map(items.call, names)), strict=True))
+    def read() -> dict[str, int]:
+        # The faults that make the flush certain, on anonymous memory, add to none of the items.
+        return dict(zip(names, kfuncs.settled(memcg, *map(items.call, names)), strict=True))
 
     memcg.map_file(kernel.image, size)
-    full = settled()
+    full = read()
     assert full["NR_FILE_PAGES"] >= size, (
         f"NR_FILE_PAGES of {memcg.path} in bytes: expected {size} or more, which were mapped, seen {full}"
     )
     memcg.reclaim(size)
-    after = settled()
+    after = read()
     pages = (full["NR_FILE_PAGES"] - after["NR_FILE_PAGES"]) // vm.page_size
     assert pages * vm.page_size >= size // 2, (
         f"page cache reclaimed from {memcg.path}: expected {size // 2} bytes or more, seen {pages} pages, {after}"
@@ -194,7 +189,7 @@ def test_page_state_of_reclaim_is_a_count(vm: Vm, kernel: Kernel, memcg: Memcg, 
     refaults = vm.call(agent.read_numbers, "/proc/vmstat")["workingset_refault_file"]
     memcg.touch_file()
     refaults = vm.call(agent.read_numbers, "/proc/vmstat")["workingset_refault_file"] - refaults
-    again = settled()
+    again = read()
     assert refaults - WORKER_PAGES <= again["WORKINGSET_REFAULT_FILE"] <= refaults + WORKER_PAGES, (
         f"while {memcg.path} read {pages} reclaimed pages again the system counted {refaults} refaults, seen {again}"
     )
@@ -219,7 +214,7 @@ def test_a_sum_of_memory_stat_is_that_of_its_parts(
 def test_page_state_of_a_sibling_is_its_own(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     busy, idle = memcg.child("busy"), memcg.child("idle")
     touched = busy.charge_anon(plenty(vm.cpus, vm.page_size))
-    whole = flushed(vm, kfuncs, memcg, items.NR_ANON_MAPPED, busy=busy)
+    whole = settled(kfuncs, memcg, items.NR_ANON_MAPPED, busy=busy)
     slack = settled_slack(vm.page_size)
     assert abs(whole - touched) <= slack, (
         f"NR_ANON_MAPPED of {memcg.path} in bytes: a child touched {touched}, expected that +- {slack}, seen {whole}"

@@ -57,8 +57,7 @@ def system(vm: Vm, names: tuple[str, ...]) -> dict[str, int]:
 
 def counted(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, items: Items, names: tuple[str, ...]) -> dict[str, int]:
     """The items after a flush of all that was done before; faults on anonymous memory add to none of them."""
-    memcg.stir(vm.cpus)
-    return dict(zip(names, kfuncs.flushed(memcg, *map(items.call, names)), strict=True))
+    return dict(zip(names, kfuncs.settled(memcg, *map(items.call, names)), strict=True))
 
 
 @pytest.mark.parametrize("who", RECLAIMERS)

@@ -118,7 +118,7 @@ def test_root_page_state_agrees_with_memory_stat_of_the_root(
     it up between the two last readings. A value that is wrong is so in every round.
     """
     touched = memcg.charge_anon(plenty(vm.cpus, vm.page_size))
-    memcg.stir_ancestors(vm.cpus)
+    kfuncs.settled(None, busy=memcg)
     stat = vm.call(cgroup.read_keys, "", "memory.stat")
     names = printed(through_page_state(items.enum("node_stat_item") | items.enum("memcg_stat_item")), stat)
     assert len(names) >= 20, f"only {len(names)} keys of memory.stat of root can be compared: {sorted(stat)}"
@@ -146,8 +146,7 @@ def test_root_page_state_is_what_the_system_counts(vm: Vm, memcg: Memcg, kfuncs:
     memcg.charge_anon(plenty(vm.cpus, vm.page_size))
     memcg.charge_shmem(plenty(vm.cpus, vm.page_size))
     names = {"NR_ANON_MAPPED": "nr_anon_pages", "NR_SHMEM": "nr_shmem", "NR_FILE_MAPPED": "nr_mapped"}
-    memcg.stir_ancestors(vm.cpus)
-    seen = dict(zip(names, kfuncs.flushed(None, *map(items.call, names)), strict=True))
+    seen = dict(zip(names, kfuncs.settled(None, *map(items.call, names), busy=memcg), strict=True))
     vm.call(cgroup.write_file, "/proc/sys/vm/stat_refresh", "1")
     counted = vm.call(agent.read_numbers, "/proc/vmstat")
     slack = flushed_slack(vm.cpus, vm.page_size)
@@ -198,10 +197,9 @@ def test_root_counts_the_kill_of_a_task_of_its_own(vm: Vm, contract: Contract, k
 
 def test_root_counts_at_least_what_its_child_does(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     memcg.charge_anon(plenty(vm.cpus, vm.page_size))
-    memcg.stir_ancestors(vm.cpus)
     names = ("NR_ANON_MAPPED", "MEMCG_KMEM", "NR_PAGETABLE")
     calls = [Call("PAGE_STATE", getattr(items, name)) for name in names]
-    kfuncs.flush_stats(None)
+    kfuncs.settled(None, busy=memcg)
     # The child first: it does nothing meanwhile, and whatever flushes brings up the root as well.
     inner, outer = kfuncs.batch(memcg, calls), kfuncs.batch(None, calls)
     for name, least, seen in zip(names, inner, outer, strict=True):

@@ -50,8 +50,7 @@ def pool(vm: Vm) -> int:
 
 def read(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, items: Items, *names: str) -> dict[str, int]:
     """The items after a flush of all that was done before; -1 is none of their values."""
-    memcg.stir(vm.cpus)
-    seen = dict(zip(names, kfuncs.flushed(memcg, *map(items.call, names)), strict=True))
+    seen = dict(zip(names, kfuncs.settled(memcg, *map(items.call, names)), strict=True))
     assert ULONG_MAX not in seen.values(), f"items of {memcg.path}, which memcg tracks: expected no -1, seen {seen}"
     return seen
 

@@ -32,21 +32,22 @@ def flushed(kfuncs: Kfuncs, memcg: Memcg, event: int) -> int:
     return kfuncs.flushed(memcg, Call("VM_EVENTS", event))[0]
 
 
+def settled(kfuncs: Kfuncs, memcg: Memcg, event: int) -> int:
+    """The event after a flush of all that was done before."""
+    return kfuncs.settled(memcg, Call("VM_EVENTS", event))[0]
+
+
 def test_vm_events_count_the_faults_taken(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
-    """Each burst is far more than what a flush may leave pending. More faults follow it, to make the flush certain: of
-    these it may bring up none or all.
-    """
+    """Those of a burst, those that make the flush certain which follows it, and the worker's own."""
     burst = 4 * surely_flushed(vm.cpus)
+    memcg.start()
+    before, stirred = settled(kfuncs, memcg, items.PGFAULT), kfuncs.stirred
     memcg.fault(burst)
-    more = memcg.stir(vm.cpus)
-    before = flushed(kfuncs, memcg, items.PGFAULT)
-    lag = flush_lag(vm.cpus)
-    assert before >= burst - lag, f"PGFAULT of {memcg.path}: expected at least {burst - lag} faults, seen {before}"
-    memcg.fault(burst)
-    memcg.stir(vm.cpus)
-    counted = flushed(kfuncs, memcg, items.PGFAULT) - before
-    least, most = burst - lag, burst + 2 * more + lag + WORKER_PAGES
-    assert least <= counted <= most, f"PGFAULT of {memcg.path} rose by {counted}, expected {least} to {most}"
+    counted = settled(kfuncs, memcg, items.PGFAULT) - before
+    least = burst + kfuncs.stirred - stirred
+    assert least <= counted <= least + WORKER_PAGES, (
+        f"PGFAULT of {memcg.path}, a count: expected {least} to {least + WORKER_PAGES} more, seen {counted}"
+    )
 
 
 def test_vm_events_that_nothing_else_goes_with_make_a_flush_needed(vm: Vm, memcg: Memcg, kfuncs: Kfuncs) -> None:
@@ -55,8 +56,7 @@ def test_vm_events_that_nothing_else_goes_with_make_a_flush_needed(vm: Vm, memcg
     memcg.do("map_twice", pages)
     most = 0
     for _ in range(ROUNDS):
-        memcg.stir(vm.cpus)
-        kfuncs.flush_stats(memcg)
+        kfuncs.settled(memcg)
         memcg.do("fault_by_second_mapping")
         most = max(most, kfuncs.batch(memcg, [Call("PENDING")])[0])
         if most > threshold(vm.cpus):
@@ -72,9 +72,8 @@ def test_vm_events_agree_with_memory_stat(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, 
     names = printed(through_vm_events(items.enum("vm_event_item")), memcg.stat())
     assert len(names) >= 6, f"only {len(names)} keys of memory.stat can be compared: {names}"
     memcg.fault(4 * surely_flushed(vm.cpus))
-    memcg.stir(vm.cpus)
     reads = [items.call(name) for name in names.values()]
-    before = kfuncs.flushed(memcg, *reads)
+    before = kfuncs.settled(memcg, *reads)
     stat = memcg.stat()
     after = kfuncs.batch(memcg, reads)
     for (key, name), first, second in zip(names.items(), before, after, strict=True):
@@ -88,7 +87,7 @@ def test_vm_events_of_a_parent_count_its_children(vm: Vm, memcg: Memcg, kfuncs: 
     leaf, idle = memcg.child("busy"), memcg.child("idle")
     burst = 4 * surely_flushed(vm.cpus)
     leaf.fault(burst)
-    leaf.stir_ancestors(vm.cpus)
+    kfuncs.settled(memcg, busy=leaf)
     value = sandwich(lambda: flushed(kfuncs, memcg, items.PGFAULT), lambda: kfuncs.vm_events(leaf, items.PGFAULT))
     assert value, f"PGFAULT of {leaf.path}, against that of its parent {memcg.path}: {value}"
     least = burst - flush_lag(vm.cpus)
@@ -108,11 +107,9 @@ def test_faults_that_read_from_swap_are_major(
     with swap_disk(vm, kernel, 2 * size):
         memcg.do("charge_written", size, shared)
         memcg.do("page_out")
-        memcg.stir(vm.cpus)
-        before = flushed(kfuncs, memcg, items.PGMAJFAULT)
+        before = settled(kfuncs, memcg, items.PGMAJFAULT)
         taken = memcg.do("read_areas_from_disk")
-        memcg.stir(vm.cpus)
-        seen = flushed(kfuncs, memcg, items.PGMAJFAULT) - before
+        seen = settled(kfuncs, memcg, items.PGMAJFAULT) - before
         memcg.do("release_areas")
     # One fault reads a few pages ahead: 2 to the power of vm.page-cluster, which is 3 where nobody set it.
     least = size // vm.page_size // 16

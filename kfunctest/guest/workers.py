@@ -15,7 +15,7 @@ import marshal
 import os
 import sys
 
-from kfunctest.guest import workload, workload_kinds
+from kfunctest.guest import workload, workload_huge, workload_kinds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def spawn(cgroup: str) -> int:
 
 
 def work(pid: int, command: str, *args: object) -> int:
-    """Run ``command`` of ``workload.py`` or ``workload_kinds.py`` in the worker and return its number.
+    """Run ``command`` of one of the modules ``workload*.py`` in the worker and return its number.
 
     Raises WorkerDied when the worker is killed meanwhile, WorkerError when the workload raises.
     """
@@ -120,6 +120,7 @@ def _run_nursery(channel: _socket.socket) -> NoReturn:
     # A collection in a worker would touch, and so copy and charge, every object of the interpreter.
     gc.disable()
     gc.freeze()
+    workload_huge.disallow()
     while True:
         try:
             verb, argument = _receive(channel)
@@ -163,5 +164,6 @@ def _run_worker(channel: _socket.socket, cgroup: str) -> NoReturn:
 
 
 def _command(name: str) -> Callable[..., int]:
-    command: Callable[..., int] = getattr(workload, name, None) or getattr(workload_kinds, name)
+    module = next((module for module in (workload, workload_kinds) if hasattr(module, name)), workload_huge)
+    command: Callable[..., int] = getattr(module, name)
     return command

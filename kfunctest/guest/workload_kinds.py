@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import _socket
+import ctypes
 import mmap
 import os
 
@@ -12,12 +13,13 @@ _PAGE = mmap.PAGESIZE
 _PMD = 2 << 20
 #: linux/mman.h, asm-generic/mman-common.h; Python has no names for these.
 _MAP_LOCKED, _MAP_NORESERVE, _MAP_HUGETLB = 0x2000, 0x4000, 0x40000
-_MADV_FREE, _MADV_PAGEOUT, _MADV_POPULATE_WRITE, _MADV_COLLAPSE = 8, 21, 23, 25
+_MADV_FREE, _MADV_PAGEOUT, _MADV_POPULATE_WRITE = 8, 21, 23
 _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 #: SO_SNDBUFFORCE and SO_RCVBUFFORCE, asm-generic/socket.h: buffers beyond what sysctls allow.
 _SNDBUFFORCE, _RCVBUFFORCE = 32, 33
 
-_areas: list[mmap.mmap] = []
+#: What is kept, for the functions here and in workload_huge.py that use it or give it back.
+areas: list[mmap.mmap] = []
 _files: list[int] = []
 _sockets: list[_socket.socket] = []
 
@@ -26,73 +28,24 @@ def map_twice(count: int) -> int:
     """Touch ``count`` pages of shared memory by two mappings, and keep them. Returns ``count``."""
     file = os.memfd_create("kfunctest")
     os.ftruncate(file, count * _PAGE)
-    _areas.extend(mmap.mmap(file, count * _PAGE) for _ in range(2))
+    areas.extend(mmap.mmap(file, count * _PAGE) for _ in range(2))
     os.close(file)
     return fault_by_second_mapping() + fault_by_second_mapping(-2) - count
 
 
 def fault_by_second_mapping(which: int = -1) -> int:
     """Take a fault on each page of what map_twice() mapped: it stays charged and mapped. Returns their number."""
-    area = _areas[which]
+    area = areas[which]
     area.madvise(mmap.MADV_DONTNEED)
     for at in range(0, len(area), _PAGE):
         area[at] = 1
     return len(area) // _PAGE
 
 
-def charge_huge(count: int) -> int:
-    """Touch ``count`` huge pages of private memory and keep them. Returns their bytes, if the kernel had so many."""
-    area = mmap.mmap(-1, (count + 1) * _PMD, flags=_PRIVATE)
-    area.madvise(mmap.MADV_HUGEPAGE)
-    _areas.append(area)
-    # The first touch of each huge page; what the area's unaligned ends hold is touched nowhere.
-    start = -_address(area) % _PMD
-    for at in range(start, start + count * _PMD, _PMD):
-        area[at] = 1
-    return count * _PMD
-
-
-def collapse(count: int, shared: bool) -> int:
-    """Fill ``count`` huge pages' worth of memory with small pages, and have these made huge. Returns the bytes.
-
-    Shared memory is that of a memfd, which is shmem. Only what is aligned in memory and in the file alike can be huge.
-    """
-    length, size = (count + 1) * _PMD, count * _PMD
-    if shared:
-        file = os.memfd_create("collapsed")
-        os.ftruncate(file, length + _PMD)
-        with mmap.mmap(file, length) as probe:
-            offset = _address(probe) % _PMD
-        area = mmap.mmap(file, length, offset=offset)  # where the probe was
-        os.close(file)
-    else:
-        area = mmap.mmap(-1, length, flags=_PRIVATE)
-    area.madvise(mmap.MADV_NOHUGEPAGE)
-    _areas.append(area)
-    start = -_address(area) % _PMD
-    for at in range(start, start + size, _PAGE):
-        area[at] = 1
-    area.madvise(mmap.MADV_HUGEPAGE)
-    area.madvise(_MADV_COLLAPSE, start, size)
-    return size
-
-
-def map_huge_file(path: str, size: int) -> int:
-    """Read the first ``size`` bytes of a clean file anew, in huge pages where that can be. Returns the bytes."""
-    with open(path, "rb") as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        area = mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ)
-    area.madvise(mmap.MADV_HUGEPAGE)
-    _areas.append(area)
-    for at in range(0, size, _PAGE):
-        area[at]
-    return size
-
-
 def charge_hugetlb(count: int) -> int:
     """Touch ``count`` pages of hugetlb, of those that the system has set aside, and keep them. Returns their bytes."""
     area = mmap.mmap(-1, count * _PMD, flags=_PRIVATE | _MAP_HUGETLB)
-    _areas.append(area)
+    areas.append(area)
     for at in range(0, len(area), _PMD):
         area[at] = 1
     return len(area)
@@ -101,7 +54,7 @@ def charge_hugetlb(count: int) -> int:
 def charge_locked(size: int) -> int:
     """Map ``size`` bytes of private memory locked, in small pages. Returns the bytes."""
     area = mmap.mmap(-1, size, flags=_PRIVATE | _MAP_LOCKED)
-    _areas.append(area)
+    areas.append(area)
     return size
 
 
@@ -110,7 +63,7 @@ def charge_page_tables(count: int, levels: int = 1) -> int:
     span = _PMD << 9 * (levels - 1)
     area = mmap.mmap(-1, count * span, flags=_PRIVATE | _MAP_NORESERVE)
     area.madvise(mmap.MADV_NOHUGEPAGE)
-    _areas.append(area)
+    areas.append(area)
     for at in range(0, len(area), span):
         area[at] = 1
     return count
@@ -120,7 +73,7 @@ def charge_written(size: int, shared: bool = False) -> int:
     """Write something to each page of ``size`` bytes of memory: none is a page of zeros. Returns the bytes."""
     area = mmap.mmap(-1, size) if shared else mmap.mmap(-1, size, flags=_PRIVATE)
     area.madvise(mmap.MADV_NOHUGEPAGE)
-    _areas.append(area)
+    areas.append(area)
     for at in range(0, size, _PAGE):
         area[at] = 1
     return size
@@ -131,14 +84,14 @@ def charge_random(size: int) -> int:
     area = mmap.mmap(-1, size, flags=_PRIVATE)
     area.madvise(mmap.MADV_NOHUGEPAGE)
     area.write(os.urandom(size))
-    _areas.append(area)
+    areas.append(area)
     return size
 
 
 def charge_zeros(size: int) -> int:
     """Have ``size`` bytes of private memory that were never written to: pages of zeros. Returns the bytes."""
     reserve(size)
-    _areas[-1].madvise(_MADV_POPULATE_WRITE)
+    areas[-1].madvise(_MADV_POPULATE_WRITE)
     return size
 
 
@@ -146,13 +99,13 @@ def reserve(size: int) -> int:
     """Map ``size`` bytes of private memory, and touch none of it. Returns the address."""
     area = mmap.mmap(-1, size, flags=_PRIVATE)
     area.madvise(mmap.MADV_NOHUGEPAGE)
-    _areas.append(area)
-    return _address(area)
+    areas.append(area)
+    return address(area)
 
 
 def read_areas() -> int:
     """Read every page that the functions above kept. Returns the bytes."""
-    return sum(len(area) for area in _areas if [area[at] for at in range(0, len(area), _PAGE)])
+    return sum(len(area) for area in areas if [area[at] for at in range(0, len(area), _PAGE)])
 
 
 def read_areas_from_disk() -> int:
@@ -166,31 +119,31 @@ def read_areas_from_disk() -> int:
 
 def page_out() -> int:
     """Ask for what the functions above kept to be swapped out. Returns the bytes."""
-    for area in _areas:
+    for area in areas:
         area.madvise(_MADV_PAGEOUT)
-    return sum(map(len, _areas))
+    return sum(map(len, areas))
 
 
 def free_lazily() -> int:
     """Tell the kernel that what the functions above kept may be dropped. Returns the bytes."""
-    for area in _areas:
+    for area in areas:
         area.madvise(_MADV_FREE)
-    return sum(map(len, _areas))
+    return sum(map(len, areas))
 
 
 def make_holes() -> int:
     """Give back every other page of what the functions above kept. Returns the bytes that are left."""
-    for area in _areas:
+    for area in areas:
         for at in range(0, len(area), 2 * _PAGE):
             area.madvise(mmap.MADV_DONTNEED, at, _PAGE)
-    return sum(map(len, _areas)) // 2
+    return sum(map(len, areas)) // 2
 
 
 def release_areas() -> int:
     """Unmap what the functions above kept. Returns the bytes."""
     size = 0
-    while _areas:
-        size += len(area := _areas.pop())
+    while areas:
+        size += len(area := areas.pop())
         area.close()
     return size
 
@@ -243,7 +196,7 @@ def map_dirty(path: str, size: int) -> int:
     """Map the first ``size`` bytes of a file for writing, and write to each page. Returns the bytes."""
     with open(path, "r+b") as file:
         area = mmap.mmap(file.fileno(), size)
-    _areas.append(area)
+    areas.append(area)
     for at in range(0, size, _PAGE):
         area[at] = 2
     return size
@@ -263,7 +216,7 @@ def fault_in_anew(path: str, size: int) -> int:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         area = mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ)
     area.madvise(mmap.MADV_RANDOM)
-    _areas.append(area)
+    areas.append(area)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_majflt
     for at in range(0, size, _PAGE):
         area[at]
@@ -291,9 +244,6 @@ def remove_file(path: str) -> int:
     return 0
 
 
-def _address(area: mmap.mmap) -> int:
-    # ctypes would tell, but takes half a second to load under TCG. What is madvised merges with no other mapping.
-    length = len(area)
-    with open("/proc/self/maps") as maps:
-        spans = [[int(end, 16) for end in line.split(" ", 1)[0].split("-")] for line in maps]
-    return max(start for start, end in spans if end - start == length)
+def address(area: mmap.mmap) -> int:
+    """Where a writable mapping begins."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(area))

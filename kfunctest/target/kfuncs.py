@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kfunctest.guest import bpf
+from kfunctest.measure import threshold
 from kfunctest.target.memcg import Memcg
 from kfunctest.target.protocol import Target
+
+#: How often settled() makes sure of a flush anew. The kernel's flusher spoils one in hundreds, and not two in a row.
+TRIES = 5
 
 #: What the kfuncs return for an index that they do not take: (unsigned long)-1.
 ULONG_MAX = (1 << 64) - 1
@@ -47,6 +51,8 @@ class Kfuncs:
 
     def __init__(self, target: Target, program: Path) -> None:
         self._target = target
+        #: How many faults settled() had workers take so far.
+        self.stirred = 0
         self._handle = target.call_within(30, bpf.open_object, target.file(program))
         target.call_within(30, bpf.load, self._handle, ["run_calls"])
         self._operations = target.call(bpf.object_enum, self._handle, "call_op")
@@ -75,6 +81,26 @@ class Kfuncs:
     def flushed(self, memcg: Memcg | None, *calls: Call) -> list[int]:
         """Flush, then make the calls, in one run of the program: a value for each."""
         return self.batch(memcg, [Call("FLUSH_STATS"), *calls])[1:]
+
+    def settled(self, memcg: Memcg | None, *calls: Call, busy: Memcg | None = None) -> list[int]:
+        """Make the calls after a flush of all that was done before, to the last update: a value for each.
+
+        The worker of ``busy``, a memcg below, or else of the memcg itself makes enough updates for the flush not to be
+        a no-op. The kernel's own flusher may forget these, and all that was done since it read the values (see
+        :class:`kfunctest.measure.Rounds`): then so few are pending that it shows, and more are made. What a kernel that
+        never counts enough of them returns after TRIES is returned.
+        """
+        values: list[int] = []
+        for _ in range(TRIES):
+            if busy is not None and busy is not memcg:
+                self.stirred += busy.stir_ancestors(self._target.cpus)
+            else:
+                assert memcg is not None, "no worker lives in root"
+                self.stirred += memcg.stir(self._target.cpus)
+            pending, _, *values = self.batch(memcg, [Call("PENDING"), Call("FLUSH_STATS"), *calls])
+            if pending > threshold(self._target.cpus):
+                break
+        return values
 
     def batch(self, memcg: Memcg | None, calls: Sequence[Call]) -> list[int]:
         """Make the calls in order on one memcg, in one run of the program, and return a value for each."""

@@ -95,24 +95,25 @@ class Memcg:
         return self._work("fault", pages)
 
     def stir(self, cpus: int) -> int:
-        """Take as many faults as make the next flush certain, of all that the worker did before. Returns their number.
+        """Take as many faults as make the next flush one of all that the worker did before. Returns their number.
 
-        Those updates may be forgotten (see :class:`kfunctest.measure.Rounds`), unless more of them follow; that the
-        kernel's flusher strikes a second time within these is out of the question, since it runs every 2 s.
+        Unless the kernel's flusher strikes meanwhile and forgets them: :meth:`kfunctest.target.kfuncs.Kfuncs.settled`.
         """
         return self.fault(surely_flushed(cpus))
 
-    def stir_ancestors(self, cpus: int) -> None:
-        """Make the next flush certain of each ancestor as well.
+    def stir_ancestors(self, cpus: int) -> int:
+        """Make the next flush such a one of each ancestor as well. Returns the faults.
 
         An update climbs only as far as the first memcg that has enough pending already (memcg_rstat_updated(),
         mm/memcontrol.c). Where the kernel's flusher was done with an ancestor a moment after this memcg had got there
         again, nothing reaches that ancestor before this memcg is flushed, as a reader of its memory.stat does it. What
         climbs then can be short by what CPUs hold back, so it takes a second round, and a third for what was under way.
         """
+        taken = 0
         for _ in range(3):
             self.stat()
-            self.stir(cpus)
+            taken += self.stir(cpus)
+        return taken
 
     def write_file(self, path: str, size: int) -> int:
         """Write ``size`` bytes to the guest's file ``path``. The VM's writable folders are tmpfs: charged as shmem."""
@@ -194,7 +195,7 @@ class Memcg:
         self._target.call(cgroup.write, self.path, file, text)
 
     def do(self, command: str, *args: object) -> int:
-        """Let the worker run any function of ``workload.py`` or ``workload_kinds.py``, and return its number."""
+        """Let the worker run any function of the modules ``workload*.py``, and return its number."""
         return self._work(command, *args)
 
     def _work(self, command: str, *args: object) -> int:

@@ -19,11 +19,22 @@ struct dying_args {
 	__u32 online;		/* out: 0 when the kernel is through with taking it offline */
 	__u32 reparents;	/* out: by then its folios are its parent's (since 7.2) */
 	__u64 usage;		/* out */
+	__u64 pending;		/* out: updates that a flush would have found, before there was one */
 };
 
 /* By place: what is asked for, and the answers. */
 __s32 indices[MOST];
 __u64 values[MOST];
+
+struct memcg_vmstats {
+	struct {
+		__s64 counter;
+	} stats_updates;
+} __kernel_type;
+
+struct mem_cgroup___with_vmstats {
+	struct memcg_vmstats *vmstats;
+} __kernel_type;
 
 struct kernfs_node {
 	__u64 id;
@@ -85,6 +96,7 @@ int read_found(struct dying_args *args)
 	bpf_put_mem_cgroup(top);
 	if (!memcg)
 		return 1;
+	args->pending = ((struct mem_cgroup___with_vmstats *)memcg)->vmstats->stats_updates.counter;
 	if (args->flush)
 		bpf_mem_cgroup_flush_stats(memcg);
 	args->online = !!(((struct cgroup_subsys_state___of_cgroup *)&memcg->css)->flags & ONLINE);
