@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from kfunctest.measure import WORKER_PAGES, Rounds, threshold
 from kfunctest.target.kfuncs import Call, Kfuncs
 from kfunctest.target.memcg import Memcg
@@ -23,6 +25,22 @@ def around_a_flush(kfuncs: Kfuncs, memcg: Memcg | None, item: Call) -> list[int]
     """The item before a flush, the updates pending then, and the item after it, in one run of the program."""
     before, pending, _, after = kfuncs.batch(memcg, [item, PENDING, Call("FLUSH_STATS"), item])
     return [before, pending, after]
+
+
+def made_pending(vm: Vm, read: Callable[[], int], make: Callable[[], int]) -> int:
+    """Have updates made until ``read`` tells that enough are pending for a flush: the sum of what ``make`` returned.
+
+    Once is enough, unless the kernel's flusher strikes meanwhile: see :class:`kfunctest.measure.Rounds`.
+    """
+    made = pending = 0
+    for _ in range(ROUNDS):
+        made += make()
+        if (pending := read()) > threshold(vm.cpus):
+            return made
+    pytest.fail(
+        f"updates pending: expected more than {threshold(vm.cpus)}, seen {pending}, in the last of {ROUNDS} rounds",
+        pytrace=False,
+    )
 
 
 def nowhere(_: int) -> int:

@@ -15,7 +15,7 @@ import pytest
 
 from conftest import Items
 from kfunctest.guest import cgroup, removal, workers, workload_kinds
-from kfunctest.measure import plenty, surely_flushed, threshold, usage_slack
+from kfunctest.measure import plenty, surely_flushed, usage_slack
 from kfunctest.plugin.applicable import needs
 from kfunctest.target.bpf import Bpf, BpfObject
 from kfunctest.target.kfuncs import Call, Kfuncs
@@ -23,11 +23,11 @@ from kfunctest.target.lifetime import dying, wait_until_gone
 from kfunctest.target.memcg import LEAVE_SECONDS, Memcg, MiB
 from kfunctest.target.vm import Vm
 from kfunctest.wait import wait_until
+from selftests.flushing import made_pending
 
 pytestmark = [pytest.mark.kfunc(name="get_put"), pytest.mark.slow_boot]
 
 SIZE = 2 * MiB
-ROUNDS = 5
 #: What nothing moves once the last process has left its memory: kernel memory and the lists follow a moment later.
 STATES, EVENTS = ("NR_ANON_MAPPED", "NR_SHMEM", "NR_FILE_PAGES"), ("PGFAULT",)
 
@@ -116,13 +116,9 @@ def file(vm: Vm, memcg: Memcg) -> Iterator[str]:
 def test_a_removed_memcg_is_counted_as_dying_and_flushed_like_any_other(vm: Vm, memcg: Memcg, child: Child) -> None:
     """What it had counted and nobody had flushed is brought up by a flush of it alone, after its removal."""
     before = dying(vm, memcg.path)
-    faults = 0
-    for _ in range(ROUNDS):
-        faults += child.work("fault", surely_flushed(vm.cpus))
-        if child.look(flush=False)["pending"] > threshold(vm.cpus):  # and was not forgotten: kfunctest.measure.Rounds
-            break
-    else:
-        pytest.fail(f"in all of {ROUNDS} rounds {child.path} had too few updates pending for a flush", pytrace=False)
+    faults = made_pending(
+        vm, lambda: child.look(flush=False)["pending"], lambda: child.work("fault", surely_flushed(vm.cpus))
+    )
     child.remove()
     held = dying(vm, memcg.path)
     expected = {key: count + 1 for key, count in before.items()}

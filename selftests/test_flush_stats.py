@@ -113,7 +113,7 @@ def test_flush_leaves_the_parent_stale(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, ite
     item = items.call("NR_ANON_MAPPED")
     size, slack = 2 * surely_flushed(vm.cpus) * vm.page_size, flushed_slack(vm.cpus, vm.page_size)
     for _ in range(ROUNDS):
-        last = kfuncs.flushed(memcg, item)[0]
+        last = kfuncs.settled(memcg, item, busy=leaf)[0]
         leaf.charge_anon(size)
         own = kfuncs.flushed(leaf, item)[0]
         stale, pending, fresh = around_a_flush(kfuncs, memcg, item)

@@ -18,7 +18,6 @@ from kfunctest.measure import (
     WORKER_PAGES,
     Sandwich,
     flush_lag,
-    flushed_slack,
     plenty,
     sandwich,
     settled_slack,
@@ -31,6 +30,7 @@ from kfunctest.target.kernel_log import logged
 from kfunctest.target.kfuncs import INT_MAX, INT_MIN, ULONG_MAX, Call, Kfuncs
 from kfunctest.target.memcg import Memcg, MiB
 from kfunctest.target.vm import Vm
+from selftests.flushing import PENDING, made_pending
 
 pytestmark = pytest.mark.kfunc(name="page_state")
 
@@ -94,11 +94,11 @@ def test_page_state_agrees_with_memory_stat(vm: Vm, memcg: Memcg, kfuncs: Kfuncs
 def test_memory_stat_is_flushed_when_it_is_read(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     """Whoever compares the kfuncs with it finds it flushed, and the kfuncs by it: the file first, then page_state."""
     memcg.start()
-    kfuncs.settled(memcg)
-    before = memcg.stat()["anon"]
-    touched = memcg.charge_anon(2 * surely_flushed(vm.cpus) * vm.page_size)
-    told, seen = memcg.stat()["anon"], kfuncs.batch(memcg, [items.call("NR_ANON_MAPPED")])[0]
-    slack = flushed_slack(vm.cpus, vm.page_size)
+    size, item = surely_flushed(vm.cpus) * vm.page_size, items.call("NR_ANON_MAPPED")
+    before = kfuncs.settled(memcg, item)[0]
+    touched = made_pending(vm, lambda: kfuncs.batch(memcg, [PENDING])[0], lambda: memcg.charge_anon(size))
+    told, seen = memcg.stat()["anon"], kfuncs.batch(memcg, [item])[0]
+    slack = settled_slack(vm.page_size)
     for what, value in {"anon in memory.stat": told, "NR_ANON_MAPPED after it": seen}.items():
         grown = value - before
         assert abs(grown - touched) <= slack, f"{what}, of {memcg.path}: {touched} +- {slack} bytes more, seen {grown}"
