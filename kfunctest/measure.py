@@ -62,7 +62,8 @@ def flush_lag(cpus: int) -> int:
     """Updates that a flush may leave pending, and so pages by which a value read after it may be behind.
 
     After 1000 pages, say, a flush is certain, unless the kernel's own flusher, which runs every 2 s, struck at page
-    900: the last 100 are then too few for a flush.
+    900: the last 100 are then too few for a flush. What it forgets besides, if it takes its time, has no bound: see
+    :class:`Rounds`, and Kfuncs.settled() for where it matters.
     """
     return (2 * FLUSH_BATCH_UPDATES - 1) * cpus
 
@@ -78,7 +79,9 @@ def stock(cpus: int, page_size: int) -> int:
 
 
 def surely_flushed(cpus: int) -> int:
-    """Updates after which a flush is certain not to be a no-op: the threshold, and what every CPU may hold back."""
+    """Updates after which a flush is not a no-op, unless the kernel's flusher forgets them (see :class:`Rounds`): the
+    threshold, and what every CPU may hold back.
+    """
     return 2 * FLUSH_BATCH_UPDATES * cpus + 1
 
 

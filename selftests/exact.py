@@ -28,17 +28,11 @@ def judge_sum(vm: Vm, kernel: Kernel, kfuncs: Kfuncs, memcg: Memcg, items: Items
     themselves. ``busy`` is where a worker lives, the memcg itself or one below, that makes flushes certain.
     """
     needs(kernel.option("CONFIG_COMPACTION") == "y", "CONFIG_COMPACTION is not set")
-    calls = [Call("FLUSH_STATS"), Call("USAGE"), *map(items.call, CHARGED)]
+    calls = [Call("USAGE"), *map(items.call, CHARGED)]
 
     def read() -> dict[str, int]:
-        if busy is memcg:
-            memcg.stir(vm.cpus)
-        else:
-            busy.stir_ancestors(vm.cpus)
-        vm.call(cgroup.write_file, COMPACT, "1")
-        drain(memcg, vm.page_size)
-        _, usage, *parts = kfuncs.batch(memcg, calls)
-        return {"usage": usage, **dict(zip(CHARGED, parts, strict=True))}
+        values = kfuncs.settled(memcg, *calls, busy=busy, then=lambda: give_back(vm, memcg))
+        return dict(zip(("usage", *CHARGED), values, strict=True))
 
     wait_until(
         read,
@@ -47,6 +41,12 @@ def judge_sum(vm: Vm, kernel: Kernel, kfuncs: Kfuncs, memcg: Memcg, items: Items
         interval=0.05,
         what=f"usage of {memcg.path} in bytes, {what} and without any stock, to be the sum of its items",
     )
+
+
+def give_back(vm: Vm, memcg: Memcg) -> None:
+    """Have the CPUs give back what they keep of this memcg: folios that they gather, and their stock."""
+    vm.call(cgroup.write_file, COMPACT, "1")
+    drain(memcg, vm.page_size)
 
 
 def drain(memcg: Memcg, page_size: int) -> None:

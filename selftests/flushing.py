@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from kfunctest.measure import WORKER_PAGES, Rounds, threshold
-from kfunctest.target.kfuncs import Call, Kfuncs
+from kfunctest.target.kfuncs import PENDING, Call, Kfuncs
 from kfunctest.target.memcg import Memcg
 from kfunctest.target.vm import Vm
 
@@ -16,9 +16,6 @@ from kfunctest.target.vm import Vm
 ROUNDS = 20
 #: Rounds that are enough, once they could be judged.
 ENOUGH = 2
-
-#: How many updates a flush would find: no kfunc, but a look into the memcg.
-PENDING = Call("PENDING")
 
 
 def around_a_flush(kfuncs: Kfuncs, memcg: Memcg | None, item: Call) -> list[int]:
@@ -78,6 +75,6 @@ def judge_rounds(
         if rounds.judged >= ENOUGH and rounds.stale:
             return
         if grown is None:
-            memcg.stat()  # where its updates reach no ancestor any more, they do so again (see Memcg.stir_ancestors())
+            memcg.stat_below(None)  # where updates reach no ancestor any more, they do so again
     assert rounds.judged, f"in all of {ROUNDS} rounds too few updates were pending after {size} bytes were charged"
     assert rounds.stale, f"in all of {ROUNDS} rounds page_state was fresh before the flush: it flushes by itself"

@@ -18,11 +18,10 @@ from kfunctest.measure import surely_flushed, threshold
 from kfunctest.plugin.applicable import needs
 from kfunctest.statitems import BOUNDS
 from kfunctest.target.bpf import Bpf
-from kfunctest.target.kfuncs import Call, Kfuncs
+from kfunctest.target.kfuncs import PENDING, Call, Kfuncs
 from kfunctest.target.memcg import Memcg
 from kfunctest.target.raw import Counters, CpuCounters, NoCounter, RawCounters
 from kfunctest.target.vm import Vm
-from selftests.flushing import PENDING
 
 pytestmark = [pytest.mark.slow_boot, pytest.mark.kfunc(name="flush_stats")]
 

@@ -242,9 +242,9 @@ def test_memory_is_charged_to_whom_it_is_and_not_to_who_touches_it(
     size = 2 * plenty(vm.cpus, vm.page_size)
     pid, address = owner.do("ping"), owner.do("reserve", size)
     writer.start()
-    before = [charged(vm, kfuncs, group, items) for group in (owner, writer)]
+    before = [charged(kfuncs, group, items) for group in (owner, writer)]
     pages = writer.do("write_memory_of", pid, address, size)
-    after = [charged(vm, kfuncs, group, items) for group in (owner, writer)]
+    after = [charged(kfuncs, group, items) for group in (owner, writer)]
     slack = usage_slack(vm.cpus, vm.page_size)
     for group, then, now, made in zip((owner, writer), before, after, (size, 0), strict=True):
         usage, anon, faults = (late - early for early, late in zip(then[:3], now[:3], strict=True))
@@ -259,8 +259,8 @@ def test_memory_is_charged_to_whom_it_is_and_not_to_who_touches_it(
         )
 
 
-def charged(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, items: Items) -> list[int]:
-    """Usage, anonymous memory, faults, after a flush of all that was done before; and how many of these made it so."""
+def charged(kfuncs: Kfuncs, memcg: Memcg, items: Items) -> list[int]:
+    """Usage, anonymous memory, faults, after a flush of all that was done before; and how many faults that took."""
     stirred = kfuncs.stirred
     values = kfuncs.settled(memcg, Call("USAGE"), items.call("NR_ANON_MAPPED"), items.call("PGFAULT"))
     return [*values, kfuncs.stirred - stirred]

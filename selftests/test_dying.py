@@ -15,7 +15,7 @@ import pytest
 
 from conftest import Items
 from kfunctest.guest import cgroup, removal, workers, workload_kinds
-from kfunctest.measure import plenty, surely_flushed, usage_slack
+from kfunctest.measure import FLUSH_PERIOD, plenty, surely_flushed, threshold, usage_slack
 from kfunctest.plugin.applicable import needs
 from kfunctest.target.bpf import Bpf, BpfObject
 from kfunctest.target.kfuncs import Call, Kfuncs
@@ -79,7 +79,7 @@ class Child:
         """The items of the removed one, when the kernel is through with it and what its process had is flushed."""
         return wait_until(
             self.look,
-            until=lambda seen: not (seen["online"] or seen["NR_ANON_MAPPED"]),
+            until=lambda seen: not (seen["online"] or seen["NR_ANON_MAPPED"]) and seen["PGFAULT"],
             seconds=self.vm.stretched(5),
             interval=0.05,
             what=f"the removed {self.path} to be offline, and without anonymous memory",
@@ -129,8 +129,18 @@ def test_a_removed_memcg_is_counted_as_dying_and_flushed_like_any_other(vm: Vm, 
         seconds=vm.stretched(5),
         what=f"the removed {child.path} to be offline",
     )
-    seen = child.look()["PGFAULT"]
-    assert faults <= seen, f"PGFAULT of the removed {child.path}: expected {faults} or more after a flush, seen {seen}"
+    seen = child.look()
+    if seen["pending"] <= threshold(vm.cpus):  # forgotten since, if not flushed: the next to come is the kernel's flush
+        seen = wait_until(
+            child.look,
+            until=lambda now: faults <= now["PGFAULT"],
+            seconds=vm.stretched(2 * FLUSH_PERIOD),
+            interval=0.1,
+            what=f"PGFAULT of the removed {child.path} to be {faults} or more",
+        )
+    assert faults <= seen["PGFAULT"], (
+        f"PGFAULT of the removed {child.path}: expected {faults} or more after a flush, seen {seen['PGFAULT']}"
+    )
 
 
 @pytest.mark.kfunc(name="page_state")

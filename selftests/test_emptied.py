@@ -6,7 +6,6 @@ from __future__ import annotations
 import pytest
 
 from conftest import Items
-from kfunctest.guest import cgroup
 from kfunctest.kernels.model import Kernel
 from kfunctest.measure import plenty, small_objects_rest
 from kfunctest.plugin.applicable import needs
@@ -15,7 +14,7 @@ from kfunctest.target.kfuncs import Call, Kfuncs
 from kfunctest.target.memcg import Memcg
 from kfunctest.target.vm import Vm
 from kfunctest.wait import wait_until
-from selftests.exact import COMPACT, drain, judge_sum
+from selftests.exact import drain, give_back, judge_sum
 
 pytestmark = [
     pytest.mark.kfunc(name="usage"),
@@ -46,10 +45,7 @@ def test_nothing_is_left_of_what_was_charged(
     with Memcg(vm, f"{memcg.path}/leaf") as leaf:
 
         def read() -> dict[str, int]:
-            busy.stir_ancestors(vm.cpus)
-            vm.call(cgroup.write_file, COMPACT, "1")
-            drain(leaf, vm.page_size)
-            kfuncs.flush_stats(memcg)
+            kfuncs.settled(memcg, busy=busy, then=lambda: give_back(vm, leaf))
             seen = dict(zip(("usage", *gauges), kfuncs.batch(leaf, calls), strict=True))
             return {name: value for name, value in seen.items() if value}
 
@@ -94,9 +90,7 @@ def test_rests_of_pages_are_given_back_with_the_memcgs_that_had_them(
     call = items.call("MEMCG_KMEM")
 
     def kept() -> int:
-        busy.stir_ancestors(vm.cpus)
-        drain(memcg, vm.page_size)
-        return kfuncs.flushed(memcg, call)[0]
+        return kfuncs.settled(memcg, call, busy=busy, then=lambda: drain(memcg, vm.page_size))[0]
 
     busy.start()
     start = kept()

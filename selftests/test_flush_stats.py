@@ -20,17 +20,17 @@ from kfunctest.errors import GuestError
 from kfunctest.guest import agent, cgroup
 from kfunctest.measure import (
     STACK_PAGES,
-    flushed_slack,
     plenty,
+    settled_slack,
     surely_flushed,
     threshold,
 )
 from kfunctest.plugin.applicable import needs
 from kfunctest.target.bpf import Bpf, BpfObject
-from kfunctest.target.kfuncs import Call, Kfuncs
+from kfunctest.target.kfuncs import PENDING, Call, Kfuncs
 from kfunctest.target.memcg import Memcg
 from kfunctest.target.vm import Vm
-from selftests.flushing import PENDING, ROUNDS, around_a_flush, judge_rounds
+from selftests.flushing import ROUNDS, around_a_flush, judge_rounds
 
 pytestmark = pytest.mark.kfunc(name="flush_stats")
 
@@ -111,7 +111,7 @@ def test_flush_leaves_the_parent_stale(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, ite
     """A flush goes down the tree, not up: the parent waits for a flush of its own, which then has all of it."""
     leaf = memcg.child()
     item = items.call("NR_ANON_MAPPED")
-    size, slack = 2 * surely_flushed(vm.cpus) * vm.page_size, flushed_slack(vm.cpus, vm.page_size)
+    size, slack = 2 * surely_flushed(vm.cpus) * vm.page_size, settled_slack(vm.page_size)
     for _ in range(ROUNDS):
         last = kfuncs.settled(memcg, item, busy=leaf)[0]
         leaf.charge_anon(size)

@@ -70,8 +70,8 @@ def test_every_value_of_a_parent_is_the_sum_of_its_childrens(
     calls = [items.call(name) for name in wanted]
     leaves = (tree.left, tree.right)
     for _ in range(ROUNDS):
-        for leaf in leaves:
-            kfuncs.settled(tree.top, busy=leaf)
+        tree.left.stir_ancestors(vm.cpus)
+        kfuncs.settled(tree.top, busy=tree.right)
         left, right = (kfuncs.batch(leaf, calls) for leaf in leaves)
         above = {parent.path: kfuncs.batch(parent, calls) for parent in tree.upwards}
         if [left, right] == [kfuncs.batch(leaf, calls) for leaf in leaves]:

@@ -36,7 +36,7 @@ def second_cpu(vm: Vm, kernel: Kernel, memcg: Memcg) -> Iterator[None]:
         vm.call_within(30, cgroup.write_file, ONLINE, "1")
 
 
-def settled(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, item: int) -> int:
+def settled(kfuncs: Kfuncs, memcg: Memcg, item: int) -> int:
     """The item after a flush of all that was done before, by faults that it does not count."""
     return kfuncs.settled(memcg, Call("PAGE_STATE", item))[0]
 
@@ -46,19 +46,19 @@ def settled(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, item: int) -> int:
 def test_what_a_cpu_counted_outlives_it(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items, pages: int) -> None:
     """Shared memory, charged on the CPU just before it goes; flushed while it is offline, and when it is back."""
     memcg.start()
-    before = settled(vm, kfuncs, memcg, items.NR_SHMEM)
+    before = settled(kfuncs, memcg, items.NR_SHMEM)
     memcg.pin(1)
     touched = memcg.charge_shmem(pages * vm.page_size)
     memcg.pin(0)
     for state in ("0", "1"):
         vm.call_within(30, cgroup.write_file, ONLINE, state)
-        grown = settled(vm, kfuncs, memcg, items.NR_SHMEM) - before
+        grown = settled(kfuncs, memcg, items.NR_SHMEM) - before
         assert grown == touched, (
             f"NR_SHMEM of {memcg.path} in bytes, CPU 1 {'on' if state == '1' else 'off'}line: expected {touched} "
             f"more, which were touched there, seen {grown}"
         )
     memcg.release_shmem()
-    kept = settled(vm, kfuncs, memcg, items.NR_SHMEM) - before
+    kept = settled(kfuncs, memcg, items.NR_SHMEM) - before
     assert kept == 0, f"NR_SHMEM of {memcg.path} in bytes: CPU 1 charged it, CPU 0 released it, expected 0, seen {kept}"
 
 

@@ -36,7 +36,7 @@ def huge_pages(kernel: Kernel) -> None:
     needs(kernel.option("CONFIG_TRANSPARENT_HUGEPAGE") == "y", "CONFIG_TRANSPARENT_HUGEPAGE is not set")
 
 
-def read(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, items: Items, *names: str) -> dict[str, int]:
+def read(kfuncs: Kfuncs, memcg: Memcg, items: Items, *names: str) -> dict[str, int]:
     """The items after a flush of all that was done before."""
     return dict(zip(names, kfuncs.settled(memcg, *map(items.call, names)), strict=True))
 
@@ -50,9 +50,9 @@ def test_pages_that_are_made_huge_are_counted_whole(
 ) -> None:
     """In bytes, as part of all such memory, which does not grow by it; each is an event. Freed, they are gone."""
     memcg.start()
-    start = read(vm, kfuncs, memcg, items, huge, whole, "THP_COLLAPSE_ALLOC")
+    start = read(kfuncs, memcg, items, huge, whole, "THP_COLLAPSE_ALLOC")
     made = memcg.do("collapse", COUNT, shared)
-    now = read(vm, kfuncs, memcg, items, *start)
+    now = read(kfuncs, memcg, items, *start)
     grown = {name: now[name] - start[name] for name in start}
     assert grown[huge] == made, (
         f"{huge} of {memcg.path} in bytes: expected {made} more, which were made huge, seen {grown}"
@@ -65,7 +65,7 @@ def test_pages_that_are_made_huge_are_counted_whole(
         f"THP_COLLAPSE_ALLOC of {memcg.path}: expected {COUNT} more, seen {grown}"
     )
     memcg.do("release_areas")
-    kept = read(vm, kfuncs, memcg, items, *start)
+    kept = read(kfuncs, memcg, items, *start)
     assert kept[huge] == start[huge], f"{huge} of {memcg.path}: {made} bytes were freed, expected {start}, seen {kept}"
 
 
@@ -73,10 +73,10 @@ def test_pages_that_are_made_huge_are_counted_whole(
 def test_huge_pages_with_holes_are_counted_as_small_ones(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     """Every other page of them is given back: none is huge any more, and what is left is mapped as before."""
     memcg.start()
-    start = read(vm, kfuncs, memcg, items, "NR_ANON_THPS", "NR_ANON_MAPPED")
+    start = read(kfuncs, memcg, items, "NR_ANON_THPS", "NR_ANON_MAPPED")
     made = memcg.do("charge_huge", COUNT)
     memcg.do("make_holes")
-    now = read(vm, kfuncs, memcg, items, *start)
+    now = read(kfuncs, memcg, items, *start)
     grown = {name: now[name] - start[name] for name in start}
     assert grown["NR_ANON_THPS"] == 0, (
         f"NR_ANON_THPS of {memcg.path} in bytes: {COUNT} huge pages got holes, expected 0 more, seen {grown}"
@@ -104,10 +104,12 @@ def eager(vm: Vm) -> Iterator[None]:
 @pytest.mark.destructive("changes when the system makes huge pages")
 @pytest.mark.kfunc(name="page_state")
 def test_who_asked_for_no_huge_page_has_none(vm: Vm, eager: None, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
-    """Workers ask for none: whatever is measured in their memcgs, no 2 MiB come to it from nowhere. The memory that is
-    looked at here would be in huge pages otherwise, at its first touch or when khugepaged came by.
+    """And who asked has one. Workers ask for none unless told: whatever is measured in their memcgs, no 2 MiB come from
+    nowhere. What is touched here would be in huge pages otherwise, at once or when khugepaged came by.
     """
-    touched = memcg.do("charge_locked", (COUNT + 1) * HUGE)
+    asked, plain = memcg.child("asked"), memcg.child("plain")
+    made = asked.do("charge_huge", 1)
+    touched = plain.do("charge_locked", (COUNT + 1) * HUGE)
     scans = int(vm.call(agent.read_text, f"{SETTINGS}/khugepaged/full_scans"))
     wait_until(
         lambda: int(vm.call(agent.read_text, f"{SETTINGS}/khugepaged/full_scans")),
@@ -116,11 +118,12 @@ def test_who_asked_for_no_huge_page_has_none(vm: Vm, eager: None, memcg: Memcg, 
         interval=0.05,
         what=f"khugepaged to have looked at everything twice, {scans} times so far",
     )
-    seen = read(vm, kfuncs, memcg, items, "NR_ANON_THPS", "NR_ANON_MAPPED")
-    assert seen["NR_ANON_THPS"] == 0, f"NR_ANON_THPS of {memcg.path} in bytes: expected 0, seen {seen}"
-    assert seen["NR_ANON_MAPPED"] >= touched, (
-        f"NR_ANON_MAPPED of {memcg.path} in bytes: expected {touched} in small pages or more, seen {seen}"
-    )
+    calls = [items.call("NR_ANON_THPS"), items.call("NR_ANON_MAPPED")]
+    huge = {group.path: kfuncs.settled(group, *calls)[0] for group in (asked, plain)}
+    expected = {asked.path: made, plain.path: 0}
+    assert huge == expected, f"NR_ANON_THPS in bytes: expected what was asked for, {expected}, seen {huge}"
+    whole = kfuncs.settled(plain, *calls)[1]
+    assert whole >= touched, f"NR_ANON_MAPPED of {plain.path} in bytes: expected {touched} or more, seen {whole}"
 
 
 @pytest.fixture
@@ -143,15 +146,15 @@ def test_huge_pages_of_files_are_counted_whole(
 ) -> None:
     """As many as the system counts."""
     memcg.start()
-    start, before = read(vm, kfuncs, memcg, items, "NR_FILE_THPS")["NR_FILE_THPS"], system(vm)
+    start, before = read(kfuncs, memcg, items, "NR_FILE_THPS")["NR_FILE_THPS"], system(vm)
     memcg.write_file(f"{FOLDER}/file", COUNT * HUGE)  # perhaps in huge pages already
     memcg.do("sync")
     memcg.do("map_huge_file", f"{FOLDER}/file", COUNT * HUGE)
-    grown = read(vm, kfuncs, memcg, items, "NR_FILE_THPS")["NR_FILE_THPS"] - start
+    grown = read(kfuncs, memcg, items, "NR_FILE_THPS")["NR_FILE_THPS"] - start
     expected = (system(vm)["nr_file_hugepages"] - before["nr_file_hugepages"]) * HUGE
     memcg.do("remove_file", f"{FOLDER}/file")
     memcg.do("release_areas")
-    kept = read(vm, kfuncs, memcg, items, "NR_FILE_THPS")["NR_FILE_THPS"] - start
+    kept = read(kfuncs, memcg, items, "NR_FILE_THPS")["NR_FILE_THPS"] - start
     memcg.kill()
     needs(expected > 0, "this file system has no huge pages")
     assert grown == expected, f"NR_FILE_THPS of {memcg.path} in bytes: the system counts {expected} more, seen {grown}"
@@ -184,7 +187,7 @@ def test_huge_pages_are_swapped_out_whole_or_fall_back(
     memcg.do("charge_huge", COUNT)
     before = system(vm)
     memcg.do("page_out")
-    seen = read(vm, kfuncs, memcg, items, name)[name]
+    seen = read(kfuncs, memcg, items, name)[name]
     expected = system(vm)[name.lower()] - before[name.lower()]
     assert seen == expected, f"{name} of {memcg.path}: the system counts {expected} more, seen {seen}"
     assert 1 <= seen <= COUNT, (

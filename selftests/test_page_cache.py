@@ -50,7 +50,7 @@ def worker(memcg: Memcg, file_system: None) -> Iterator[Memcg]:
     memcg.kill()
 
 
-def read(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, items: Items, *names: str) -> dict[str, int]:
+def read(kfuncs: Kfuncs, memcg: Memcg, items: Items, *names: str) -> dict[str, int]:
     """The items after a flush of all that was done before."""
     return dict(zip(names, kfuncs.settled(memcg, *map(items.call, names)), strict=True))
 
@@ -58,11 +58,11 @@ def read(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, items: Items, *names: str) -> dic
 @pytest.mark.kfunc(name="page_state")
 def test_a_file_is_cached_dirty_clean_mapped_and_gone(vm: Vm, worker: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     names = ("NR_FILE_PAGES", "NR_FILE_DIRTY", "NR_WRITEBACK", "NR_FILE_MAPPED", "NR_SHMEM")
-    start = read(vm, kfuncs, worker, items, *names)
+    start = read(kfuncs, worker, items, *names)
     slack = settled_slack(vm.page_size)  # the file system's own blocks, too
 
     def judge(step: str, cached: int, dirty: int, mapped: int) -> None:
-        now = read(vm, kfuncs, worker, items, *names)
+        now = read(kfuncs, worker, items, *names)
         grown = {name: now[name] - start[name] for name in names}
         expected = dict(zip(names, (cached, dirty, 0, mapped, 0), strict=True))
         off = {name: grown[name] for name in names if abs(grown[name] - expected[name]) > slack}
@@ -84,9 +84,9 @@ def test_a_file_is_cached_dirty_clean_mapped_and_gone(vm: Vm, worker: Memcg, kfu
 @pytest.mark.kfunc(name="page_state")
 def test_cached_files_are_on_the_lists_that_reclaim_walks(vm: Vm, worker: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     names = ("NR_INACTIVE_FILE", "NR_ACTIVE_FILE")
-    start = sum(read(vm, kfuncs, worker, items, *names).values())
+    start = sum(read(kfuncs, worker, items, *names).values())
     worker.write_file(FILE, SIZE)
-    grown = sum(read(vm, kfuncs, worker, items, *names).values()) - start
+    grown = sum(read(kfuncs, worker, items, *names).values()) - start
     slack = settled_slack(vm.page_size) + list_held_back(vm.cpus, vm.page_size)
     assert abs(grown - SIZE) <= slack, (
         f"{' + '.join(names)} of {worker.path}: {SIZE} bytes were written, expected that +- {slack}, seen {grown}"
@@ -106,7 +106,7 @@ def test_what_is_remembered_of_pages_that_went_is_reclaimed_and_counted(
     pages = worker.do("map_sparse", FILE, SPARSE, 64)
     worker.reclaim(pages * vm.page_size)
     vm.call(cgroup.write_file, "/proc/sys/vm/drop_caches", "2")
-    seen = read(vm, kfuncs, worker, items, name)[name]
+    seen = read(kfuncs, worker, items, name)[name]
     worker.do("remove_file", FILE)
     vm.call(cgroup.write_file, "/proc/sys/vm/stat_refresh", "1")
     expected = vm.call(agent.read_numbers, "/proc/vmstat")[name.lower()] - before[name.lower()]
@@ -118,18 +118,18 @@ def test_faults_that_read_from_a_disk_are_major(vm: Vm, worker: Memcg, kfuncs: K
     """As many as the process's own statistics say."""
     worker.write_file(FILE, SIZE)
     worker.do("sync")
-    before = read(vm, kfuncs, worker, items, "PGMAJFAULT", "PGFAULT")
+    before = read(kfuncs, worker, items, "PGMAJFAULT", "PGFAULT")
     taken = worker.do("fault_in_anew", FILE, SIZE)
     pages = SIZE // vm.page_size
     assert taken >= pages // 2, (
         f"{pages} pages of a file that is not cached: expected half as many major faults or more, seen {taken}"
     )
     stirred = kfuncs.stirred
-    after = read(vm, kfuncs, worker, items, "PGMAJFAULT", "PGFAULT")
+    after = read(kfuncs, worker, items, "PGMAJFAULT", "PGFAULT")
     seen = after["PGMAJFAULT"] - before["PGMAJFAULT"]
     # Beside them, what the worker reads of its own code for the first time.
     assert taken <= seen <= taken + WORKER_PAGES, (
         f"PGMAJFAULT of {worker.path}: expected {taken}, which were taken, or few more; seen {seen}"
     )
-    faults, least = after["PGFAULT"] - before["PGFAULT"], pages + kfuncs.stirred - stirred
+    faults, least = after["PGFAULT"] - before["PGFAULT"], taken + kfuncs.stirred - stirred
     assert faults >= least, f"PGFAULT of {worker.path}, major ones among them: expected {least} or more, seen {faults}"

@@ -17,7 +17,6 @@ from kfunctest.measure import (
     STACK_PAGES,
     WORKER_PAGES,
     Sandwich,
-    flush_lag,
     plenty,
     sandwich,
     settled_slack,
@@ -27,10 +26,10 @@ from kfunctest.measure import (
 from kfunctest.plugin.targets import spare
 from kfunctest.statkeys import PROACTIVE, SUMS, printed, through_page_state, through_vm_events
 from kfunctest.target.kernel_log import logged
-from kfunctest.target.kfuncs import INT_MAX, INT_MIN, ULONG_MAX, Call, Kfuncs
+from kfunctest.target.kfuncs import INT_MAX, INT_MIN, PENDING, ULONG_MAX, Call, Kfuncs
 from kfunctest.target.memcg import Memcg, MiB
 from kfunctest.target.vm import Vm
-from selftests.flushing import PENDING, made_pending
+from selftests.flushing import made_pending
 
 pytestmark = pytest.mark.kfunc(name="page_state")
 
@@ -85,23 +84,28 @@ def test_page_state_agrees_with_memory_stat(vm: Vm, memcg: Memcg, kfuncs: Kfuncs
         value = Sandwich(first, stat[key], second)
         assert value, f"{key} ({name}) of {memcg.path}, memory.stat against page_state, in its unit: {value}"
     # The comparison above must not have been one of zeros.
-    lag = flush_lag(vm.cpus) * vm.page_size
-    for key, least in {"anon": size - lag, "shmem": size // 2 - lag, "pagetables": vm.page_size}.items():
+    for key, least in {"anon": size, "shmem": size // 2, "pagetables": vm.page_size}.items():
         assert stat[key] >= least, f"{key} of {memcg.path} in bytes: expected {least} or more, seen {stat[key]}"
 
 
 @pytest.mark.kfunc(name="flush_stats")
 def test_memory_stat_is_flushed_when_it_is_read(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
-    """Whoever compares the kfuncs with it finds it flushed, and the kfuncs by it: the file first, then page_state."""
+    """Whoever compares the kfuncs with it finds it flushed, and the kfuncs by it: the file first, then page_state.
+
+    In one of a few rounds: between a look at what is pending and the reading the kernel's flusher may forget it.
+    """
     memcg.start()
     size, item = surely_flushed(vm.cpus) * vm.page_size, items.call("NR_ANON_MAPPED")
-    before = kfuncs.settled(memcg, item)[0]
-    touched = made_pending(vm, lambda: kfuncs.batch(memcg, [PENDING])[0], lambda: memcg.charge_anon(size))
-    told, seen = memcg.stat()["anon"], kfuncs.batch(memcg, [item])[0]
-    slack = settled_slack(vm.page_size)
-    for what, value in {"anon in memory.stat": told, "NR_ANON_MAPPED after it": seen}.items():
-        grown = value - before
-        assert abs(grown - touched) <= slack, f"{what}, of {memcg.path}: {touched} +- {slack} bytes more, seen {grown}"
+    touched, slack, wrong = 0, settled_slack(vm.page_size), {"": 0}
+    for _ in range(3):
+        before = kfuncs.settled(memcg, item)[0]
+        touched = made_pending(vm, lambda: kfuncs.batch(memcg, [PENDING])[0], lambda: memcg.charge_anon(size))
+        told, seen = memcg.stat()["anon"], kfuncs.batch(memcg, [item])[0]
+        grown = {"anon in memory.stat": told - before, "NR_ANON_MAPPED after it": seen - before}
+        wrong = {what: value for what, value in grown.items() if abs(value - touched) > slack}
+        if not wrong:
+            break
+    assert not wrong, f"{memcg.path}: expected {touched} +- {slack} bytes more, in the last round, too, seen {wrong}"
 
 
 def test_page_state_of_a_parent_counts_its_children(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
@@ -112,8 +116,7 @@ def test_page_state_of_a_parent_counts_its_children(vm: Vm, memcg: Memcg, kfuncs
         lambda: kfuncs.page_state(leaf, items.NR_ANON_MAPPED),
     )
     assert value, f"NR_ANON_MAPPED of {leaf.path}, against that of its parent {memcg.path}, in bytes: {value}"
-    least = touched - flush_lag(vm.cpus) * vm.page_size
-    assert value.seen >= least, f"NR_ANON_MAPPED of {leaf.path}: expected {least} bytes or more, seen {value.seen}"
+    assert value.seen >= touched, f"NR_ANON_MAPPED of {leaf.path}: expected {touched} bytes or more, seen {value.seen}"
 
 
 def test_page_state_counts_what_every_cpu_charged(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
@@ -206,6 +209,7 @@ def test_a_sum_of_memory_stat_is_that_of_its_parts(
     memcg.charge_anon(plenty(vm.cpus, vm.page_size))
     names = through_page_state(items.enum("node_stat_item")) | through_vm_events(items.enum("vm_event_item"))
     parts = [names[part] for part in SUMS[key] if part in names]
+    kfuncs.settled(memcg)
     value = sandwich(lambda: sum(kfuncs.flushed(memcg, *map(items.call, parts))), lambda: memcg.stat()[key])
     assert value, f"{key} in memory.stat of {memcg.path}, against the sum of {parts}: {value}"
     assert value.seen > 0, f"{key} in memory.stat of {memcg.path}: expected more than 0 after reclaim and forks"

@@ -55,7 +55,7 @@ def system(vm: Vm, names: tuple[str, ...]) -> dict[str, int]:
     return {name: found[name.lower()] for name in names}
 
 
-def counted(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, items: Items, names: tuple[str, ...]) -> dict[str, int]:
+def counted(kfuncs: Kfuncs, memcg: Memcg, items: Items, names: tuple[str, ...]) -> dict[str, int]:
     """The items after a flush of all that was done before; faults on anonymous memory add to none of them."""
     return dict(zip(names, kfuncs.settled(memcg, *map(items.call, names)), strict=True))
 
@@ -72,11 +72,11 @@ def test_pages_reclaimed_are_counted_for_who_asked(
     memcg.map_file(kernel.image, SIZE)
     kinds = tuple(f"PG{what}_{kind}" for what in ("SCAN", "STEAL") for kind in ("ANON", "FILE"))
     start = system(vm, names + kinds)
-    cached = counted(vm, kfuncs, memcg, items, ("NR_FILE_PAGES",))["NR_FILE_PAGES"]
+    cached = counted(kfuncs, memcg, items, ("NR_FILE_PAGES",))["NR_FILE_PAGES"]
     RECLAIMERS[who](memcg)
     memcg.write("memory.high", "max")
     grown = {name: after - start[name] for name, after in system(vm, names + kinds).items()}
-    seen = counted(vm, kfuncs, memcg, items, names)
+    seen = counted(kfuncs, memcg, items, names)
     for what in ("PGSCAN", "PGSTEAL"):
         mine = sum(count for name, count in seen.items() if name.startswith(what))
         whole = sum(grown[name] for name in kinds if name.startswith(what))
@@ -85,7 +85,7 @@ def test_pages_reclaimed_are_counted_for_who_asked(
     if f"PGSCAN_{asker}" in items.enum("node_stat_item"):
         expected = {name: grown[name] for name in names}
         assert seen == expected, f"{memcg.path}, {reclaim}, {who}: the system counts {expected} pages more, seen {seen}"
-    left = counted(vm, kfuncs, memcg, items, ("NR_FILE_PAGES",))["NR_FILE_PAGES"]
+    left = counted(kfuncs, memcg, items, ("NR_FILE_PAGES",))["NR_FILE_PAGES"]
     gone = (cached - left) // vm.page_size
     assert gone >= SIZE // 2 // vm.page_size, (
         f"page cache of {memcg.path} in bytes: of {cached} expected {SIZE // 2} to go, seen {left} left"
@@ -107,12 +107,12 @@ def test_what_the_lists_do_is_counted_where_it_is_done(
     refill = ("PGREFILL",) if "PGREFILL" in items.enum("node_stat_item") else ()
     names = ("PGACTIVATE", "PGDEACTIVATE", *refill, *working_set)
     memcg.map_file(kernel.image, SIZE)
-    start, before = counted(vm, kfuncs, memcg, items, names), system(vm, names)
+    start, before = counted(kfuncs, memcg, items, names), system(vm, names)
     for _ in range(3):
         memcg.reclaim(SIZE)
         memcg.touch_file()
         memcg.touch_file()
-    now, after = counted(vm, kfuncs, memcg, items, names), system(vm, names)
+    now, after = counted(kfuncs, memcg, items, names), system(vm, names)
     seen = {name: now[name] - start[name] for name in names}
     whole = {name: after[name] - before[name] for name in names}
     wrong = {name: seen[name] for name in names if not whole[name] - WORKER_PAGES <= seen[name] <= whole[name]}
@@ -133,9 +133,9 @@ def test_pages_that_are_not_needed_soon_are_deactivated(
     name = "PGDEACTIVATE"
     memcg.map_file(kernel.image, SIZE)
     memcg.touch_file()
-    start, before = counted(vm, kfuncs, memcg, items, (name,)), system(vm, (name,))
+    start, before = counted(kfuncs, memcg, items, (name,)), system(vm, (name,))
     pages = memcg.do("cool_file") // vm.page_size
-    seen = counted(vm, kfuncs, memcg, items, (name,))[name] - start[name]
+    seen = counted(kfuncs, memcg, items, (name,))[name] - start[name]
     whole = system(vm, (name,))[name] - before[name]
     least = pages - list_held_back(vm.cpus, vm.page_size) // vm.page_size
     assert least <= seen <= min(pages, whole), (
@@ -152,8 +152,8 @@ def test_pages_scanned_by_kind_add_up_to_those_by_reclaimer(
     needs("PGSCAN_ANON" in items.enum("node_stat_item"), "memcg of this kernel does not track PGSCAN_ANON")
     memcg.map_file(kernel.image, SIZE)
     memcg.reclaim(SIZE)
-    kinds = counted(vm, kfuncs, memcg, items, ("PGSCAN_ANON", "PGSCAN_FILE"))
-    reclaimer = counted(vm, kfuncs, memcg, items, ("PGSCAN_PROACTIVE",))
+    kinds = counted(kfuncs, memcg, items, ("PGSCAN_ANON", "PGSCAN_FILE"))
+    reclaimer = counted(kfuncs, memcg, items, ("PGSCAN_PROACTIVE",))
     scanned = sum(reclaimer.values())
     if sum(kinds.values()) not in (scanned, scanned * vm.page_size):
         pytest.fail(f"pages scanned of {memcg.path}: neither the number of {reclaimer} nor the bytes, but {kinds}")
@@ -171,12 +171,12 @@ def test_memory_freed_lazily_is_counted_when_told_and_when_dropped(
     memcg.do("charge_written", SIZE)
     memcg.do("free_lazily")
     pages = SIZE // vm.page_size
-    told = counted(vm, kfuncs, memcg, items, names)
+    told = counted(kfuncs, memcg, items, names)
     assert told["PGLAZYFREE"] >= pages - FOLIO_BATCH * vm.cpus, (
         f"{memcg.path}: {pages} pages were given up, seen {told}"
     )
     memcg.reclaim(SIZE)
-    dropped = counted(vm, kfuncs, memcg, items, names)
+    dropped = counted(kfuncs, memcg, items, names)
     assert pages // 2 <= dropped["PGLAZYFREED"] <= dropped["PGLAZYFREE"] <= pages, (
         f"{memcg.path}: {pages} pages were given up and then reclaimed, seen {dropped}"
     )

@@ -48,7 +48,7 @@ def pool(vm: Vm) -> int:
     return int(kib) << 10
 
 
-def read(vm: Vm, kfuncs: Kfuncs, memcg: Memcg, items: Items, *names: str) -> dict[str, int]:
+def read(kfuncs: Kfuncs, memcg: Memcg, items: Items, *names: str) -> dict[str, int]:
     """The items after a flush of all that was done before; -1 is none of their values."""
     seen = dict(zip(names, kfuncs.settled(memcg, *map(items.call, names)), strict=True))
     assert ULONG_MAX not in seen.values(), f"items of {memcg.path}, which memcg tracks: expected no -1, seen {seen}"
@@ -60,7 +60,7 @@ def test_swap_is_told_in_bytes_and_falls_back(vm: Vm, memcg: Memcg, kfuncs: Kfun
     """What left NR_ANON_MAPPED is in MEMCG_SWAP, which is memory.swap.current exactly; read again, it has left that."""
     memcg.do("charge_written", SIZE)
     memcg.do("page_out")
-    seen = read(vm, kfuncs, memcg, items, "MEMCG_SWAP")["MEMCG_SWAP"]
+    seen = read(kfuncs, memcg, items, "MEMCG_SWAP")["MEMCG_SWAP"]
     current = int(memcg.read("memory.swap.current"))
     assert seen == current, f"MEMCG_SWAP of {memcg.path} in bytes: memory.swap.current says {current}, seen {seen}"
     assert SIZE // 2 <= seen <= SIZE + settled_slack(vm.page_size), (
@@ -68,7 +68,7 @@ def test_swap_is_told_in_bytes_and_falls_back(vm: Vm, memcg: Memcg, kfuncs: Kfun
     )
     memcg.do("release_areas")
     slack = settled_slack(vm.page_size)
-    kept = read(vm, kfuncs, memcg, items, "MEMCG_SWAP")["MEMCG_SWAP"]
+    kept = read(kfuncs, memcg, items, "MEMCG_SWAP")["MEMCG_SWAP"]
     assert kept <= slack, f"MEMCG_SWAP of {memcg.path} in bytes after the release: expected up to {slack}, seen {kept}"
 
 
@@ -82,7 +82,7 @@ def test_pages_swapped_out_and_in_are_counted(
     memcg.do("charge_written", SIZE)
     memcg.do("page_out")
     memcg.do("read_areas")
-    seen = read(vm, kfuncs, memcg, items, "PSWPOUT", "PSWPIN")
+    seen = read(kfuncs, memcg, items, "PSWPOUT", "PSWPIN")
     after = system(vm)
     expected = {name: after[name.lower()] - before[name.lower()] for name in seen}
     assert seen == expected, f"pages of {memcg.path}: the system counts {expected}, seen {seen}"
@@ -97,7 +97,7 @@ def test_pages_of_zeros_go_nowhere_and_are_counted(vm: Vm, memcg: Memcg, kfuncs:
     memcg.do("charge_zeros", SIZE)
     memcg.do("page_out")
     memcg.do("read_areas")
-    seen = read(vm, kfuncs, memcg, items, "SWPOUT_ZERO", "SWPIN_ZERO")
+    seen = read(kfuncs, memcg, items, "SWPOUT_ZERO", "SWPIN_ZERO")
     after = system(vm)
     expected = {name: after[name.lower()] - before[name.lower()] for name in seen}
     assert seen == expected, f"pages of zeros of {memcg.path}: the system counts {expected}, seen {seen}"
@@ -120,7 +120,7 @@ def test_zswap_is_told_compressed_and_as_it_was(
     memcg.do("charge_written", SIZE)
     memcg.do("page_out")
     names = ("MEMCG_ZSWAP_B", "MEMCG_ZSWAPPED", "ZSWPOUT", "ZSWPIN")
-    seen = read(vm, kfuncs, memcg, items, *names)
+    seen = read(kfuncs, memcg, items, *names)
     current = int(memcg.read("memory.zswap.current"))
     assert seen["MEMCG_ZSWAP_B"] == current, f"{memcg.path}: memory.zswap.current says {current}, seen {seen}"
     taken = pool(vm) - empty
@@ -134,13 +134,13 @@ def test_zswap_is_told_compressed_and_as_it_was(
         f"MEMCG_ZSWAPPED of {memcg.path} in bytes: zswap was given {stored} pages, seen {seen}"
     )
     memcg.do("read_areas")
-    back = read(vm, kfuncs, memcg, items, *names)
+    back = read(kfuncs, memcg, items, *names)
     loaded = system(vm)["zswpin"] - before["zswpin"]
     assert back["ZSWPIN"] == loaded >= SIZE // 2 // vm.page_size, (
         f"pages of {memcg.path} taken from zswap: the system counts {loaded}, seen {back}"
     )
     memcg.do("release_areas")
-    kept = read(vm, kfuncs, memcg, items, *names)
+    kept = read(kfuncs, memcg, items, *names)
     slack = settled_slack(vm.page_size)
     assert kept["MEMCG_ZSWAP_B"] <= kept["MEMCG_ZSWAPPED"] <= slack, (
         f"zswap of {memcg.path} after the release: expected up to {slack} bytes, and fewer compressed, seen {kept}"
@@ -156,7 +156,7 @@ def test_pages_that_came_back_belong_to_the_working_set(vm: Vm, memcg: Memcg, kf
     for _ in range(2):
         memcg.do("page_out")
         memcg.do("read_areas")
-    seen = read(vm, kfuncs, memcg, items, *names)
+    seen = read(kfuncs, memcg, items, *names)
     after = system(vm)
     expected = {name: after[name.lower()] - before[name.lower()] for name in names}
     assert seen == expected, f"{memcg.path}, counts of pages: the system has {expected} more, seen {seen}"
@@ -175,14 +175,14 @@ def test_pages_that_others_still_have_in_swap_are_in_the_swap_cache(
     memcg.fork_children(1)
     memcg.reclaim(SIZE)
     memcg.do("read_areas")
-    seen = read(vm, kfuncs, memcg, items, "NR_SWAPCACHE")["NR_SWAPCACHE"]
+    seen = read(kfuncs, memcg, items, "NR_SWAPCACHE")["NR_SWAPCACHE"]
     expected = system(vm)["nr_swapcached"] * vm.page_size
     assert seen == expected >= SIZE // 4, (
         f"NR_SWAPCACHE of {memcg.path} in bytes: the system has {expected}, seen {seen}"
     )
     memcg.kill()
     memcg.start()
-    kept = read(vm, kfuncs, memcg, items, "NR_SWAPCACHE")["NR_SWAPCACHE"]
+    kept = read(kfuncs, memcg, items, "NR_SWAPCACHE")["NR_SWAPCACHE"]
     assert kept == 0, f"NR_SWAPCACHE of {memcg.path} in bytes after the release: expected 0, seen {kept}"
 
 
@@ -198,10 +198,10 @@ def test_zswap_tells_what_it_could_not_compress(
     needs("MEMCG_ZSWAP_INCOMP" in items.enum("memcg_stat_item"), "memcg of this kernel has no MEMCG_ZSWAP_INCOMP")
     vm.call(cgroup.write_file, ZSWAP, "Y")
     memcg.do("charge_random", SIZE)
-    kernel_memory = read(vm, kfuncs, memcg, items, "MEMCG_KMEM")["MEMCG_KMEM"]
+    kernel_memory = read(kfuncs, memcg, items, "MEMCG_KMEM")["MEMCG_KMEM"]
     memcg.do("page_out")
     names = ("MEMCG_ZSWAP_INCOMP", "MEMCG_ZSWAP_B", "MEMCG_ZSWAPPED")
-    seen = read(vm, kfuncs, memcg, items, *names, "MEMCG_KMEM")
+    seen = read(kfuncs, memcg, items, *names, "MEMCG_KMEM")
     current = int(memcg.read("memory.zswap.current"))
     grown = seen.pop("MEMCG_KMEM") - kernel_memory
     assert seen == dict.fromkeys(names, current), f"{memcg.path}, bytes: memory.zswap.current is {current}, seen {seen}"
@@ -211,7 +211,7 @@ def test_zswap_tells_what_it_could_not_compress(
         f"MEMCG_KMEM of {memcg.path}, bytes: zswap took {current}, expected that +- {slack} more, seen {grown}"
     )
     memcg.do("release_areas")
-    kept = read(vm, kfuncs, memcg, items, *names, "MEMCG_KMEM")
+    kept = read(kfuncs, memcg, items, *names, "MEMCG_KMEM")
     grown = kept.pop("MEMCG_KMEM") - kernel_memory
     assert not any(kept.values()), f"{memcg.path}, bytes in zswap after the release: expected 0 of each, seen {kept}"
     assert abs(grown) <= slack, (
@@ -232,7 +232,7 @@ def test_pages_that_zswap_passes_on_to_the_disk_are_counted(
     memcg.write("memory.zswap.max", str(4 * vm.page_size))
     memcg.do("charge_written", SIZE)
     memcg.do("page_out")
-    seen = read(vm, kfuncs, memcg, items, "ZSWPWB")["ZSWPWB"]
+    seen = read(kfuncs, memcg, items, "ZSWPWB")["ZSWPWB"]
     expected = system(vm)["zswpwb"] - before["zswpwb"]
     assert seen == expected >= 1, f"ZSWPWB of {memcg.path}, pages: the system counts {expected}, seen {seen}"
 

@@ -16,7 +16,7 @@ from kfunctest.kernels.model import Kernel
 from kfunctest.measure import threshold
 from kfunctest.plugin.applicable import needs
 from kfunctest.target.bpf import Bpf
-from kfunctest.target.kfuncs import Call, Kfuncs
+from kfunctest.target.kfuncs import PENDING, Call, Kfuncs
 from kfunctest.target.memcg import Memcg
 from kfunctest.target.raw import RawCounters
 from kfunctest.target.vm import Vm
@@ -28,7 +28,6 @@ pytestmark = [
 ]
 
 ONLINE = "/sys/devices/system/cpu/cpu1/online"
-PENDING = Call("PENDING")
 #: Rounds that could be judged, of which most decide: the kernel's own flusher, which runs every 2 s, may strike even
 #: between two calls of one program. And rounds in all.
 JUDGED, ROUNDS = 3, 20

@@ -41,6 +41,8 @@ class WorkerError(Exception):
 def start_nursery() -> None:
     """Fork the nursery. Called once, before any thread exists."""
     global _nursery
+    # Here already: the agent itself is in a measured memcg at times.
+    workload_huge.disallow()
     _nursery, theirs = _pair()
     if os.fork() == 0:
         _nursery.close()
@@ -120,7 +122,6 @@ def _run_nursery(channel: _socket.socket) -> NoReturn:
     # A collection in a worker would touch, and so copy and charge, every object of the interpreter.
     gc.disable()
     gc.freeze()
-    workload_huge.disallow()
     while True:
         try:
             verb, argument = _receive(channel)

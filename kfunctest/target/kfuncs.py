@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kfunctest.guest import bpf
-from kfunctest.measure import threshold
 from kfunctest.target.memcg import Memcg
 from kfunctest.target.protocol import Target
 
@@ -29,12 +28,20 @@ class Call:
     index: int = 0
 
 
+#: How many updates a flush would find: no kfunc, but a look into the memcg.
+PENDING = Call("PENDING")
+
+
 class NoMemcg(Exception):
     """bpf_get_mem_cgroup() or bpf_get_root_mem_cgroup() returned NULL."""
 
 
 class KfuncMissing(Exception):
     """The kernel lacks the kfunc."""
+
+
+class NoCount(Exception):
+    """The kernel does not keep its count of pending updates where kfuncs.bpf.c looks for it."""
 
 
 class Killed(Exception):
@@ -82,24 +89,36 @@ class Kfuncs:
         """Flush, then make the calls, in one run of the program: a value for each."""
         return self.batch(memcg, [Call("FLUSH_STATS"), *calls])[1:]
 
-    def settled(self, memcg: Memcg | None, *calls: Call, busy: Memcg | None = None) -> list[int]:
+    def settled(
+        self,
+        memcg: Memcg | None,
+        *calls: Call,
+        busy: Memcg | None = None,
+        then: Callable[[], object] = lambda: None,
+    ) -> list[int]:
         """Make the calls after a flush of all that was done before, to the last update: a value for each.
 
         The worker of ``busy``, a memcg below, or else of the memcg itself makes enough updates for the flush not to be
-        a no-op. The kernel's own flusher may forget these, and all that was done since it read the values (see
-        :class:`kfunctest.measure.Rounds`): then so few are pending that it shows, and more are made. What a kernel that
-        never counts enough of them returns after TRIES is returned.
+        a no-op; after that comes ``then``. The kernel's own flusher may forget those updates, and all that was done
+        since it read the values (see :class:`kfunctest.measure.Rounds`). Then a flush leaves as many pending as it
+        found, and everything is done anew. After TRIES the values are returned as they are, stale or not.
+
+        In the run of the program that flushes nothing comes between, but what other CPUs do in a few instructions.
         """
         values: list[int] = []
+        worker = busy or memcg
+        assert worker is not None, "no worker lives in root"
         for _ in range(TRIES):
-            if busy is not None and busy is not memcg:
-                self.stirred += busy.stir_ancestors(self._target.cpus)
-            else:
-                assert memcg is not None, "no worker lives in root"
-                self.stirred += memcg.stir(self._target.cpus)
-            pending, _, *values = self.batch(memcg, [Call("PENDING"), Call("FLUSH_STATS"), *calls])
-            if pending > threshold(self._target.cpus):
+            stir = worker.stir if worker is memcg else worker.stir_ancestors
+            self.stirred += stir(self._target.cpus)
+            then()
+            try:
+                found, _, left, *values = self.batch(memcg, [PENDING, Call("FLUSH_STATS"), PENDING, *calls])
+            except NoCount:
+                return self.flushed(memcg, *calls)
+            if left < found:
                 break
+            worker.stat_below(memcg)
         return values
 
     def batch(self, memcg: Memcg | None, calls: Sequence[Call]) -> list[int]:
@@ -124,6 +143,8 @@ class Kfuncs:
             return values
         if name == "CALL_NO_MEMCG":
             raise NoMemcg(f"no memcg for {memcg.path if memcg else 'root'}")
+        if name == "CALL_NO_COUNT":
+            raise NoCount("mem_cgroup.vmstats has no stats_updates")
         if name == "CALL_NO_KFUNC":
             missing = calls[failed].operation.lower() if failed < len(calls) else "get, put or get_root"
             raise KfuncMissing(f"this kernel lacks the kfunc for {missing}")

@@ -115,6 +115,17 @@ class Memcg:
             taken += self.stir(cpus)
         return taken
 
+    def stat_below(self, top: Memcg | None) -> None:
+        """Read memory.stat of this memcg and of those above it that are below ``top`` (None: root), from below.
+
+        One of them may have enough pending while ``top`` has nothing, and keep all further updates to itself: where the
+        kernel's flusher set the count of ``top`` to zero, but not that one's, which had counted on another CPU only.
+        """
+        path = self.path
+        while path and path != (top.path if top else ""):
+            self._target.call(cgroup.read_keys, path, "memory.stat")
+            path = path.rpartition("/")[0]
+
     def write_file(self, path: str, size: int) -> int:
         """Write ``size`` bytes to the guest's file ``path``. The VM's writable folders are tmpfs: charged as shmem."""
         return self._work("write_file", path, size)
@@ -179,7 +190,7 @@ class Memcg:
         return int(self.read("memory.current"))
 
     def stat(self) -> dict[str, int]:
-        """memory.stat by key, in the file's own units. Reading it flushes pending updates."""
+        """memory.stat by key, in the file's own units. Reading it flushes, where enough is pending."""
         return self._target.call(cgroup.read_keys, self.path, "memory.stat")
 
     def events(self) -> dict[str, int]:

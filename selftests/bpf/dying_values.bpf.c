@@ -19,7 +19,7 @@ struct dying_args {
 	__u32 online;		/* out: 0 when the kernel is through with taking it offline */
 	__u32 reparents;	/* out: by then its folios are its parent's (since 7.2) */
 	__u64 usage;		/* out */
-	__u64 pending;		/* out: updates that a flush would have found, before there was one */
+	__u64 pending;		/* out: updates that a flush would have found, before there was one; or -1: unknown */
 };
 
 /* By place: what is asked for, and the answers. */
@@ -96,7 +96,9 @@ int read_found(struct dying_args *args)
 	bpf_put_mem_cgroup(top);
 	if (!memcg)
 		return 1;
-	args->pending = ((struct mem_cgroup___with_vmstats *)memcg)->vmstats->stats_updates.counter;
+	args->pending = ~0ULL;
+	if (bpf_core_field_exists(struct memcg_vmstats, stats_updates))
+		args->pending = ((struct mem_cgroup___with_vmstats *)memcg)->vmstats->stats_updates.counter;
 	if (args->flush)
 		bpf_mem_cgroup_flush_stats(memcg);
 	args->online = !!(((struct cgroup_subsys_state___of_cgroup *)&memcg->css)->flags & ONLINE);

@@ -44,6 +44,8 @@ struct pending_args {
 	__u64 held;		/* out: ... and those that CPUs have not told of, after it */
 	__u64 before;		/* out: what updates of the watched memcg ever counted for, before it ... */
 	__u64 told;		/* out: ... and after it */
+	__u64 found;		/* out: updates that a flush would have found before it */
+	__u64 calm;		/* out: nanoseconds since the kernel last began to flush by force, as its flusher does */
 };
 
 /* The cgroup id of the memcg whose updates are watched. */
@@ -59,8 +61,8 @@ __u64 most_held;
 __s32 item;
 __u64 of_item;
 
-/* How often the kernel began to flush anything by force, as its flusher does. */
-__u64 forced;
+/* How often the kernel began to flush anything by force, and when it last did, by its own clock. */
+__u64 forced, forced_at;
 
 static __always_inline __u64 held_by(struct mem_cgroup *memcg, __u32 cpu)
 {
@@ -99,6 +101,8 @@ int look(struct pending_args *args)
 	if (!memcg)
 		return 1;
 	args->before = weight;
+	args->calm = bpf_ktime_get_ns() - forced_at;
+	args->found = ((struct mem_cgroup___with_vmstats *)memcg)->vmstats->stats_updates.counter;
 	if (args->flush)
 		bpf_mem_cgroup_flush_stats(memcg);
 	args->pending = ((struct mem_cgroup___with_vmstats *)memcg)->vmstats->stats_updates.counter;
@@ -150,7 +154,9 @@ int BPF_PROG(on_events, struct mem_cgroup *memcg, int of, unsigned long value)
 SEC("?tp_btf/memcg_flush_stats")
 int BPF_PROG(on_flush, struct mem_cgroup *memcg, __s64 stats_updates, _Bool force, _Bool needs_flush)
 {
-	if (force)
-		__sync_fetch_and_add(&forced, 1);
+	if (!force)
+		return 0;
+	forced_at = bpf_ktime_get_ns();
+	__sync_fetch_and_add(&forced, 1);
 	return 0;
 }
