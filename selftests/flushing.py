@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from kfunctest.guest import agent
 from kfunctest.measure import WORKER_PAGES, Rounds, threshold
 from kfunctest.target.kfuncs import PENDING, Call, Kfuncs
 from kfunctest.target.memcg import Memcg
@@ -38,6 +40,16 @@ def made_pending(vm: Vm, read: Callable[[], int], make: Callable[[], int]) -> in
         f"updates pending: expected more than {threshold(vm.cpus)}, seen {pending}, in the last of {ROUNDS} rounds",
         pytrace=False,
     )
+
+
+@contextmanager
+def agent_on(vm: Vm, cpu: int) -> Iterator[None]:
+    """Have the agent, and the programs that it runs, on this CPU only; then wherever it was."""
+    before = vm.call(agent.run_on, [cpu])
+    try:
+        yield
+    finally:
+        vm.call(agent.run_on, before)
 
 
 def nowhere(_: int) -> int:

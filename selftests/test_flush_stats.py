@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
@@ -30,7 +29,7 @@ from kfunctest.target.bpf import Bpf, BpfObject
 from kfunctest.target.kfuncs import PENDING, Call, Kfuncs
 from kfunctest.target.memcg import Memcg
 from kfunctest.target.vm import Vm
-from selftests.flushing import ROUNDS, around_a_flush, judge_rounds
+from selftests.flushing import ROUNDS, agent_on, around_a_flush, judge_rounds
 
 pytestmark = pytest.mark.kfunc(name="flush_stats")
 
@@ -138,16 +137,6 @@ def test_flush_brings_up_what_another_cpu_counted(
     with agent_on(vm, reader):
         size = 2 * surely_flushed(vm.cpus) * vm.page_size
         judge_rounds(vm, memcg, size, lambda: around_a_flush(kfuncs, memcg, items.call("NR_ANON_MAPPED")))
-
-
-@contextmanager
-def agent_on(vm: Vm, cpu: int) -> Iterator[None]:
-    """Have the agent, and the programs that it runs, on this CPU only; then wherever it was."""
-    before = vm.call(agent.run_on, [cpu])
-    try:
-        yield
-    finally:
-        vm.call(agent.run_on, before)
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""On which CPUs the agent runs."""
+"""On which CPUs the agent runs, and what keeps them busy."""
 
 from __future__ import annotations
 
 import os
+import signal
 import time
 from contextlib import contextmanager
 
@@ -50,3 +51,19 @@ def keep_awake() -> None:
         while time.monotonic() < until:
             pass
     os.sched_setaffinity(0, before)
+
+
+def start_hog(cpu: int) -> int:
+    """Start a process that keeps this CPU busy, and return its process id for end_hog()."""
+    before = allowed()
+    os.sched_setaffinity(0, {cpu})
+    try:
+        return os.posix_spawn("/bin/sh", ["sh", "-c", "while :; do :; done"], {})
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def end_hog(pid: int) -> None:
+    """End it."""
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)

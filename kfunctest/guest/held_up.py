@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What happens while a program holds up a CPU (slow_flush.bpf.c): in one request, since no other may come through then.
+
+The CPU takes no interrupts, those of the channel among them.
+"""
+
+from __future__ import annotations
+
+import time
+
+from kfunctest.guest import bpf, workers
+
+
+def fault_meanwhile(handle: int, cgroup_id: int, worker: int, pages: int, seconds: float) -> int:
+    """Wait for the program to hold up CPU 1 in this memcg's turn, and have the worker take faults on ``pages``.
+
+    Returns the faults taken; 0 where the program did not come to it within ``seconds``, or did not wait so long.
+    """
+    bpf.write_global(handle, "go", 0)
+    bpf.write_global(handle, "watched", cgroup_id)
+    late = time.monotonic() + seconds
+    while not bpf.read_global(handle, "waits"):
+        if time.monotonic() > late:
+            bpf.write_global(handle, "watched", 0)
+            return 0
+        time.sleep(0.001)
+    taken = workers.work(worker, "fault", pages)
+    held_up = bpf.read_global(handle, "waits")
+    bpf.write_global(handle, "go", 1)
+    while bpf.read_global(handle, "waits"):
+        time.sleep(0.001)
+    return taken if held_up else 0
