@@ -11,10 +11,11 @@ import time
 from kfunctest.guest import bpf, workers
 
 
-def fault_meanwhile(handle: int, cgroup_id: int, worker: int, pages: int, seconds: float) -> int:
-    """Wait for the program to hold up CPU 1 in this memcg's turn, and have the worker take faults on ``pages``.
+def charge_meanwhile(handle: int, cgroup_id: int, worker: int, size: int, seconds: float) -> int:
+    """Wait for the program to hold up CPU 1 in this memcg's turn, and have the worker touch ``size`` bytes meanwhile.
 
-    Returns the faults taken; 0 where the program did not come to it within ``seconds``, or did not wait so long.
+    It keeps them: who unmaps waits for all CPUs that may know the pages; who touches does not.
+    Returns the bytes; 0 where the program did not come to it within ``seconds``, or did not wait so long.
     """
     bpf.write_global(handle, "go", 0)
     bpf.write_global(handle, "watched", cgroup_id)
@@ -24,9 +25,9 @@ def fault_meanwhile(handle: int, cgroup_id: int, worker: int, pages: int, second
             bpf.write_global(handle, "watched", 0)
             return 0
         time.sleep(0.001)
-    taken = workers.work(worker, "fault", pages)
+    touched = workers.work(worker, "charge_anon", size)
     held_up = bpf.read_global(handle, "waits")
     bpf.write_global(handle, "go", 1)
     while bpf.read_global(handle, "waits"):
         time.sleep(0.001)
-    return taken if held_up else 0
+    return touched if held_up else 0
