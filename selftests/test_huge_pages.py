@@ -119,10 +119,11 @@ def test_who_asked_for_no_huge_page_has_none(vm: Vm, eager: None, memcg: Memcg, 
         what=f"khugepaged to have looked at everything twice, {scans} times so far",
     )
     calls = [items.call("NR_ANON_THPS"), items.call("NR_ANON_MAPPED")]
-    huge = {group.path: kfuncs.settled(group, *calls)[0] for group in (asked, plain)}
-    expected = {asked.path: made, plain.path: 0}
-    assert huge == expected, f"NR_ANON_THPS in bytes: expected what was asked for, {expected}, seen {huge}"
-    whole = kfuncs.settled(plain, *calls)[1]
+    # While it asks, on kernels before 6.18, the whole process may have some: see workload_huge.py.
+    most, (huge, _) = made + 2 * HUGE, kfuncs.settled(asked, *calls)
+    assert made <= huge <= most, f"NR_ANON_THPS of {asked.path} in bytes: expected {made} to {most}, seen {huge}"
+    huge, whole = kfuncs.settled(plain, *calls)
+    assert huge == 0, f"NR_ANON_THPS of {plain.path} in bytes: expected 0, seen {huge}"
     assert whole >= touched, f"NR_ANON_MAPPED of {plain.path} in bytes: expected {touched} or more, seen {whole}"
 
 
