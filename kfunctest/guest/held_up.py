@@ -28,6 +28,6 @@ def charge_meanwhile(handle: int, cgroup_id: int, worker: int, size: int, second
     touched = workers.work(worker, "charge_anon", size)
     held_up = bpf.read_global(handle, "waits")
     bpf.write_global(handle, "go", 1)
-    while bpf.read_global(handle, "waits"):
+    while bpf.read_global(handle, "waits"):  # a moment more; told nothing, the program gives up after 3 s by itself
         time.sleep(0.001)
     return touched if held_up else 0
