@@ -43,6 +43,7 @@ def test_cap_bpf_is_enough_and_nothing_less_is(vm: Vm, bpf: Bpf) -> None:
     )
 
 
+@pytest.mark.slow_boot
 def test_unprivileged_users_may_not_call_kfuncs_even_where_they_may_load(vm: Vm, bpf: Bpf) -> None:
     """With kernel.unprivileged_bpf_disabled=0 anyone loads socket filters, but none that calls a kfunc."""
     try:

@@ -53,6 +53,7 @@ def controllers(vm: Vm, path: str, on: str, off: str) -> Iterator[None]:
         vm.call(cgroup.write, path, "cgroup.subtree_control", off)
 
 
+@pytest.mark.slow_boot
 def test_io_alone_brings_a_memcg_that_shows_no_files(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     """The io controller depends on memory's, which comes along hidden: charged, got and read like any other."""
     needs("io" in vm.call(cgroup.read, "", "cgroup.controllers").split(), "there is no io controller")

@@ -58,6 +58,7 @@ def test_flush_makes_pending_updates_visible(vm: Vm, memcg: Memcg, kfuncs: Kfunc
     judge_rounds(vm, memcg, size, lambda: around_a_flush(kfuncs, memcg, items.call("NR_ANON_MAPPED")))
 
 
+@pytest.mark.slow_boot
 def test_flush_reaches_the_whole_subtree(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     """A flush of the parent brings up what a grandchild counted: in the grandchild, and summed up in the parent."""
     size = 2 * surely_flushed(vm.cpus) * vm.page_size
@@ -186,6 +187,7 @@ def test_flush_of_little_is_a_no_op(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items:
     pytest.fail(f"in all of {ROUNDS} rounds {FEW_PAGES} pages charged to {memcg.path} were flushed", pytrace=False)
 
 
+@pytest.mark.slow_boot
 def test_flush_of_root_brings_up_what_a_child_charged(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     """Root is flushed like any other: by its own pending updates, those of all memcgs.
 
@@ -201,6 +203,7 @@ def test_flush_of_root_brings_up_what_a_child_charged(vm: Vm, memcg: Memcg, kfun
     judge_rounds(vm, memcg, size, lambda: around_a_flush(kfuncs, None, item), elsewhere)
 
 
+@pytest.mark.slow_boot
 def test_flush_of_a_memcg_is_one_flush_above_the_threshold(vm: Vm, memcg: Memcg, bpf: Bpf) -> None:
     """The kernel keeps count of what is pending and tells of its flushes. The first of two in a row has all that was
     charged before it, and leaves nothing; the second has next to nothing, and leaves it.
@@ -250,6 +253,7 @@ def observed(bpf: Bpf) -> tuple[BpfObject, str]:
     pytest.fail("this kernel has neither the tracepoint memcg_flush_stats nor cgroup_rstat_flush()", pytrace=False)
 
 
+@pytest.mark.slow_boot
 def test_flush_from_a_sleepable_iterator(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, bpf: Bpf, items: Items) -> None:
     """The way a monitoring tool flushes: from iter.s/cgroup, then page_state is exact."""
     reader = bpf.open("iter.bpf.c")

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.kfunc(name="get_put")
 PAIRS = 10_000
 
 
+@pytest.mark.slow_boot
 @pytest.mark.parametrize("program", ["child_pairs", "child_nested"])
 def test_a_memcg_goes_away_after_as_many_puts_as_gets(vm: Vm, memcg: Memcg, bpf: Bpf, program: str) -> None:
     pairs = bpf.open("get_put.bpf.c").load(program)
@@ -63,6 +64,7 @@ def removed(vm: Vm, memcg: Memcg) -> Iterator[tuple[str, int]]:
     wait_until_gone(vm, memcg.path, path, before)
 
 
+@pytest.mark.slow_boot
 def test_get_takes_a_removed_memcg_that_is_still_pinned(vm: Vm, memcg: Memcg, bpf: Bpf) -> None:
     """Whoever finds it may still look at it, and put it; then it goes away."""
     finder = bpf.open("dying.bpf.c").load("find")

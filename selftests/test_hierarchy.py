@@ -49,6 +49,7 @@ def tree(memcg: Memcg) -> Tree:
     return Tree(memcg, middle, low, low.child("left"), low.child("right"), memcg.child("bystander"))
 
 
+@pytest.mark.slow_boot
 @pytest.mark.kfunc(name="page_state")
 def test_every_value_of_a_parent_is_the_sum_of_its_childrens(
     vm: Vm, kernel: Kernel, tree: Tree, kfuncs: Kfuncs, items: Items
@@ -112,6 +113,7 @@ def test_usage_of_each_parent_is_at_least_that_of_its_children(vm: Vm, tree: Tre
     assert idle == 0, f"usage of {tree.bystander.path}, where nothing ran: expected 0 bytes, seen {idle}"
 
 
+@pytest.mark.slow_boot
 @pytest.mark.kfunc(name="memory_events")
 def test_events_of_a_leaf_are_those_of_everybody_above_it(
     contract: Contract, tree: Tree, kfuncs: Kfuncs, items: Items

@@ -46,6 +46,7 @@ def test_no_life_of_a_memcg_leaves_anything(vm: Vm, memcg: Memcg, kfuncs: Kfuncs
     )
 
 
+@pytest.mark.slow_boot
 def test_get_does_not_take_a_memcg_whose_last_reference_is_gone(vm: Vm, memcg: Memcg, bpf: Bpf) -> None:
     """It is still in the tree for a moment, where a walk meets it; but nobody may bring it back to life."""
     finder = bpf.open("dying.bpf.c").load("find_released")

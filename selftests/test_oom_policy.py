@@ -35,6 +35,7 @@ class Reading(NamedTuple):
     kills: int
 
 
+@pytest.mark.slow_boot
 def test_an_oom_policy_reads_the_victims_memcg_and_all_above_it(
     vm: Vm, memcg: Memcg, kfuncs: Kfuncs, bpf: Bpf, items: Items, contract: Contract
 ) -> None:

@@ -133,6 +133,7 @@ def test_page_state_counts_what_every_cpu_charged(vm: Vm, memcg: Memcg, kfuncs: 
         )
 
 
+@pytest.mark.slow_boot
 def test_page_state_of_kernel_memory_is_in_bytes(
     vm: Vm, kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items
 ) -> None:
@@ -163,6 +164,7 @@ def test_page_state_of_kernel_memory_is_in_bytes(
     assert whole <= usage, f"MEMCG_KMEM of {memcg.path} in bytes: expected up to its usage, {usage}, seen {whole}"
 
 
+@pytest.mark.slow_boot
 def test_page_state_of_reclaim_is_a_count(vm: Vm, kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     """Pages that were scanned, stolen and read again are counted, not measured: the page cache tells how many."""
     size = 1 * MiB
@@ -198,6 +200,7 @@ def test_page_state_of_reclaim_is_a_count(vm: Vm, kernel: Kernel, memcg: Memcg, 
     )
 
 
+@pytest.mark.slow_boot
 @pytest.mark.parametrize("key", SUMS)
 def test_a_sum_of_memory_stat_is_that_of_its_parts(
     vm: Vm, kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items, key: str

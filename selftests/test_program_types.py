@@ -21,7 +21,8 @@ from kfunctest.target.bpf import Bpf, Verdict
 from kfunctest.target.vm import Vm
 from selftests.typetable import WORDS, Row, read, written
 
-pytestmark = pytest.mark.kfunc(name="verifier")
+# What all types may call is asked for at once: too long for the quick suite.
+pytestmark = [pytest.mark.kfunc(name="verifier"), pytest.mark.slow_boot]
 
 TABLE = read()
 #: No types, apart from the extension, which is judged as what it replaces a part of.
@@ -92,7 +93,6 @@ def test_the_table_has_every_type_that_this_kernel_has(
     assert types <= known, f"types of program that docs/program-types.md does not know: {sorted(types - known)}"
 
 
-@pytest.mark.slow_boot
 @pytest.mark.parametrize(
     "target, function",
     [
