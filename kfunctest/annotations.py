@@ -89,8 +89,10 @@ class Expectation:
 
     @property
     def wants_log(self) -> int:
-        """The log level to load with: an accepted program leaves a log only when one is asked for."""
-        return self.log_level or int(self.success and bool(self.messages))
+        """The log level to load with. An accepted program leaves a log only when one is asked for, and a refused one is
+        verified a second time for it where none was.
+        """
+        return self.log_level or int(not self.success or bool(self.messages))
 
     def returned_wrongly(self, retval: int) -> str | None:
         """What a test run was expected to return and what it returned, or None. Numbers are of 32 bits."""

@@ -161,6 +161,7 @@ _SIGNATURES: tuple[tuple[Any, ...], ...] = (
     ("bpf_program__flags", _U32, _POINTER), ("bpf_program__set_flags", _INT, _POINTER, _U32),
     ("bpf_program__set_log_level", _INT, _POINTER, _U32),
     ("bpf_program__set_log_buf", _INT, _POINTER, _POINTER, _SIZE),
+    ("libbpf_prog_type_by_name", _INT, _STRING, ctypes.POINTER(_INT), ctypes.POINTER(_INT)),
     ("bpf_program__type", _INT, _POINTER), ("bpf_program__set_type", _INT, _POINTER, _INT),
     ("bpf_program__expected_attach_type", _INT, _POINTER),
     ("bpf_program__insns", _POINTER, _POINTER), ("bpf_program__insn_cnt", _SIZE, _POINTER),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 #: What is loaded in a judged program's place, of a type that every kernel takes: r0 = 0; exit
 _SOCKET_FILTER = 1
 _HARMLESS = struct.pack("<BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)
+_SHF_EXECINSTR = 1 << 2  # elf.h
 _SLEEPABLE = 1 << 4  # BPF_F_SLEEPABLE
 _XDP_FRAGS = 1 << 5  # BPF_F_XDP_HAS_FRAGS
 #: BPF_PROG_TYPE_TRACING, _EXT, _LSM: what they attach to is looked up in the kernel's BTF.
@@ -93,14 +94,14 @@ class Court:
         _keep_one_handler(self._lib)
         for section, (kind, attach) in _NEWER_SECTIONS.items():
             self._handle(section, kind, attach)
-        with Object(self._path) as plain:
-            for name in self.wanted:
-                self._take_over(plain.programs[name])
+        for section in _sections(self._path, executable=True):
+            self._take_over(section.lstrip("?"))
         with Object(self._path) as obj:
-            for name, program in obj.programs.items():
-                program.autoload = name in self.wanted
-                if name in self.wanted:
-                    self._aim(program)
+            for program in obj.programs.values():
+                program.autoload = False
+            for name in self.wanted:
+                obj.programs[name].autoload = True
+                self._aim(obj.programs[name])
             try:
                 obj.load()
             except BpfError as error:
@@ -110,12 +111,12 @@ class Court:
     def all_loaded(self) -> None:
         """Called while the object is open: an array of programs is empty once nobody holds it open."""
 
-    def _take_over(self, program: Program) -> None:
-        """Take over the section of this program, with the type that libbpf gives it."""
-        section = program.section.lstrip("?")
-        if section not in _NEWER_SECTIONS:
-            kind = self._lib.c.bpf_program__type(program.pointer)
-            self._handle(section, kind, self._lib.c.bpf_program__expected_attach_type(program.pointer))
+    def _take_over(self, section: str) -> None:
+        """Take over the programs of this section, with the type that libbpf gives them: 0, none, where it knows none."""
+        if section not in (".text", *_NEWER_SECTIONS):
+            kind, attach = ctypes.c_int(), ctypes.c_int()
+            self._lib.c.libbpf_prog_type_by_name(section.encode(), ctypes.byref(kind), ctypes.byref(attach))
+            self._handle(section, kind.value, attach.value)
 
     def _handle(self, section: str, kind: int, attach: int) -> None:
         opts = HandlerOpts(sz=ctypes.sizeof(HandlerOpts), prog_prepare_load_fn=self._callback)
@@ -216,12 +217,19 @@ def _keep_one_handler(lib: Library) -> None:
 
 def _license(path: str) -> bytes:
     """The ELF section ``license``, which libbpf reads but does not show."""
+    return _sections(path).get("license", b"").rstrip(b"\0")
+
+
+def _sections(path: str, executable: bool = False) -> dict[str, bytes]:
+    """The sections of an ELF file by name, or those of them that hold instructions."""
     with open(path, "rb") as file:
         elf = file.read()
     (table,) = struct.unpack_from("<Q", elf, 0x28)
     count, names = struct.unpack_from("<HH", elf, 0x3C)
-    places = [struct.unpack_from("<I20xQQ", elf, table + 64 * n) for n in range(count)]
-    for name, offset, size in places:
-        if elf.startswith(b"license\0", places[names][1] + name):
-            return elf[offset : offset + size].rstrip(b"\0")
-    return b""
+    places = [struct.unpack_from("<I4xQ8xQQ", elf, table + 64 * n) for n in range(count)]
+    found = {}
+    for name, flags, offset, size in places:
+        start = places[names][2] + name
+        if size and (flags & _SHF_EXECINSTR or not executable):
+            found[elf[start : elf.index(b"\0", start)].decode()] = elf[offset : offset + size]
+    return found
