@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,6 +20,10 @@ from kfunctest.wait import wait_until
 pytestmark = pytest.mark.kfunc(name="get_put")
 
 PAIRS = 10_000
+#: In how many rounds, 0.1 s apart, somebody else may let go of a removed memcg. It goes offline, and its objects move to
+#: its parent, some grace periods after the removal: css_killed_work_fn(), kernel/cgroup/cgroup.c, obj_cgroup_release(),
+#: mm/memcontrol.c.
+ROUNDS = 5
 
 
 @pytest.mark.slow_boot
@@ -77,18 +82,27 @@ def test_get_takes_a_removed_memcg_that_is_still_pinned(vm: Vm, memcg: Memcg, bp
 
 
 def test_get_takes_one_reference_and_put_gives_it_back(vm: Vm, memcg: Memcg, bpf: Bpf) -> None:
-    """Counted in a removed memcg: only there all references are in one counter."""
+    """Counted in a removed memcg: only there all references are in one counter. Others let go of it, too, at first."""
     finder = bpf.open("dying.bpf.c").load("find")
+    rounds: list[tuple[int, int, int]] = []
     with removed(vm, memcg) as (path, identity):
-        seen = wait_until(
-            lambda: finder.run("find", "find_args", cgroup_id=identity),
-            until=lambda seen: seen["before"] > 0,
-            seconds=5 * vm.accelerator.slowdown,
-            interval=0.1,
-            what=f"the references on {path} to be counted in one place, after a grace period",
-        )
-        counts = (seen["before"], seen["held"], seen["after"])
-        pinned = seen["before"]
-        assert counts == (pinned, pinned + 1, pinned), (
-            f"references on {path} before get, after it, after put: expected one more while it is held, seen {counts}"
-        )
+        while len(rounds) < ROUNDS:
+            seen = wait_until(
+                lambda: finder.run("find", "find_args", cgroup_id=identity),
+                until=lambda seen: seen["before"] > 0,
+                seconds=5 * vm.accelerator.slowdown,
+                interval=0.1,
+                what=f"the references on {path} to be counted in one place, after a grace period",
+            )
+            before, held, after = seen["before"], seen["held"], seen["after"]
+            rounds.append((before, held, after))
+            if rounds[-1] == (before, before + 1, before):
+                return
+            # Who lets go meanwhile makes both fewer; nothing that is right makes them more.
+            if held > before + 1 or after > before:
+                break
+            time.sleep(0.1)
+    pytest.fail(
+        f"references on {path} before get, after it, after put: expected one more while it is held, seen {rounds}",
+        pytrace=False,
+    )
