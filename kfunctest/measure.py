@@ -78,6 +78,13 @@ def stock(cpus: int, page_size: int) -> int:
     return CHARGE_BATCH_PAGES * cpus * page_size
 
 
+def emptied(cpus: int, page_size: int) -> int:
+    """Bytes by which memory.current may be above 0 though nothing is in use: every CPU's stock, the folios that it had
+    not put on a list yet when they were unmapped, and rests of pages for small objects.
+    """
+    return stock(cpus, page_size) + FOLIO_BATCH * cpus * page_size + small_objects_rest(cpus, page_size)
+
+
 def surely_flushed(cpus: int) -> int:
     """Updates after which a flush is not a no-op, unless the kernel's flusher forgets them (see :class:`Rounds`): the
     threshold, and what every CPU may hold back.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from kfunctest.measure import plenty, sandwich, stock, usage_slack
+from kfunctest.measure import emptied, plenty, sandwich, usage_slack
 from kfunctest.target.kfuncs import Kfuncs
 from kfunctest.target.memcg import Memcg, MiB
 from kfunctest.target.vm import Vm
@@ -76,12 +76,12 @@ def test_usage_is_live_without_a_flush(vm: Vm, memcg: Memcg, kfuncs: Kfuncs) -> 
 def test_usage_returns_to_the_stock_when_the_last_process_is_gone(vm: Vm, memcg: Memcg, kfuncs: Kfuncs) -> None:
     memcg.charge_anon(plenty(vm.cpus, vm.page_size))
     memcg.kill()
-    limit = stock(vm.cpus, vm.page_size)
+    limit = emptied(vm.cpus, vm.page_size)
     wait_until(
         lambda: kfuncs.usage(memcg),
         until=lambda left: left <= limit,
         seconds=5 * vm.accelerator.slowdown,
-        what=f"usage of {memcg.path} to fall to a stock of {limit} bytes or less",
+        what=f"usage of {memcg.path} to fall to {limit} bytes, what CPUs hold back, or less",
     )
     usage = sandwich(memcg.current, lambda: kfuncs.usage(memcg))
     assert usage, f"usage of {memcg.path}, against memory.current, in bytes: {usage}"
