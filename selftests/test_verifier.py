@@ -33,6 +33,7 @@ def assert_refused(verdict: Verdict, program: str, expectation: Expectation) -> 
     assert not (wrong := expectation.refused_wrongly(verdict.errno)), f"{program}: {wrong}"
 
 
+@pytest.mark.slow_boot
 @pytest.mark.bpf_programs("refused_contexts.bpf.c")
 def test_the_verifier_refuses_where_it_must(verdict: Verdict, program: str, expectation: Expectation) -> None:
     assert_refused(verdict, program, expectation)
@@ -56,11 +57,13 @@ def test_the_verifier_accepts(verdict: Verdict, program: str, expectation: Expec
     assert_accepted(verdict, program, expectation)
 
 
+@pytest.mark.slow_boot
 @pytest.mark.bpf_programs("accepted_contexts.bpf.c")
 def test_the_verifier_accepts_where_it_may(verdict: Verdict, program: str, expectation: Expectation) -> None:
     assert_accepted(verdict, program, expectation)
 
 
+@pytest.mark.slow_boot
 @pytest.mark.bpf_programs("accepted_deferred.bpf.c")
 def test_the_verifier_accepts_what_is_left_for_later(verdict: Verdict, program: str, expectation: Expectation) -> None:
     assert_accepted(verdict, program, expectation)
