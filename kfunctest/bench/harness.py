@@ -72,6 +72,8 @@ def harness(kernel: Kernel, accel: Accelerator, pairs: int, say: Callable[[str],
     # The same PATH as a run's: vng starts its parts by name.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     seconds = SIDE_SECONDS * accel.slowdown
+    # Warm is with the modules compiled, as Python leaves them unless it is told not to.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with contextlib.suppress(KeyboardInterrupt), tempfile.TemporaryDirectory(prefix="kfunctest-") as home:
         for pair in range(pairs + 1):
             # No settings of the user's, as in the suite's own VMs.

@@ -112,7 +112,7 @@ class Court:
         """Called while the object is open: an array of programs is empty once nobody holds it open."""
 
     def _take_over(self, section: str) -> None:
-        """Take over the programs of this section, with the type that libbpf gives them: 0, none, where it knows none."""
+        """Take over the programs of this section, with the type that libbpf gives them, 0 where it knows none."""
         if section not in (".text", *_NEWER_SECTIONS):
             kind, attach = ctypes.c_int(), ctypes.c_int()
             self._lib.c.libbpf_prog_type_by_name(section.encode(), ctypes.byref(kind), ctypes.byref(attach))
