@@ -128,6 +128,7 @@ def test_flush_leaves_the_parent_stale(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, ite
     pytest.fail(f"in all of {ROUNDS} rounds a flush of {leaf.path} brought up {memcg.path} as well", pytrace=False)
 
 
+@pytest.mark.slow_boot
 @pytest.mark.parametrize("reader", [0, 1])
 def test_flush_brings_up_what_another_cpu_counted(
     vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items, reader: int

@@ -20,9 +20,9 @@ from kfunctest.wait import wait_until
 pytestmark = pytest.mark.kfunc(name="get_put")
 
 PAIRS = 10_000
-#: In how many rounds, 0.1 s apart, somebody else may let go of a removed memcg. It goes offline, and its objects move to
-#: its parent, some grace periods after the removal: css_killed_work_fn(), kernel/cgroup/cgroup.c, obj_cgroup_release(),
-#: mm/memcontrol.c.
+#: In how many rounds, 0.1 s apart, somebody else may let go of a removed memcg. It goes offline, and its objects move
+#: to its parent, some grace periods after the removal: css_killed_work_fn(), kernel/cgroup/cgroup.c,
+#: obj_cgroup_release(), mm/memcontrol.c.
 ROUNDS = 5
 
 
@@ -81,6 +81,7 @@ def test_get_takes_a_removed_memcg_that_is_still_pinned(vm: Vm, memcg: Memcg, bp
             )
 
 
+@pytest.mark.slow_boot
 def test_get_takes_one_reference_and_put_gives_it_back(vm: Vm, memcg: Memcg, bpf: Bpf) -> None:
     """Counted in a removed memcg: only there all references are in one counter. Others let go of it, too, at first."""
     finder = bpf.open("dying.bpf.c").load("find")

@@ -90,6 +90,7 @@ def test_every_value_of_a_parent_is_the_sum_of_its_childrens(
         assert sums[name] >= least, f"{name} of {tree.low.path}: expected {least} or more, seen {sums[name]}"
 
 
+@pytest.mark.slow_boot
 @pytest.mark.kfunc(name="usage")
 def test_usage_of_each_parent_is_at_least_that_of_its_children(vm: Vm, tree: Tree, kfuncs: Kfuncs) -> None:
     """And what one leaf charges the other does not have."""

@@ -68,6 +68,7 @@ def test_memory_events_after_an_oom_kill(memcg: Memcg, kfuncs: Kfuncs, items: It
     assert seen["max"] >= 1, f"memory.max of {memcg.path} was hit before the kill: expected max 1 or more, seen {seen}"
 
 
+@pytest.mark.slow_boot
 def test_memory_events_count_the_high_limit(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     """By a task that goes little above much: the kernel lets it sleep by the square of the ratio.
 
@@ -81,6 +82,7 @@ def test_memory_events_count_the_high_limit(vm: Vm, memcg: Memcg, kfuncs: Kfuncs
     assert seen == expected >= 1, f"high of {memcg.path}: memory.events says {expected}, the kfunc {seen}"
 
 
+@pytest.mark.slow_boot
 def test_memory_events_count_a_kill_of_the_whole_group(memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     """memory.oom.group: one kill of the group, and one of each process; of the first perhaps another one, since the
     killer comes by there again (oom_kill_process(), mm/oom_kill.c).

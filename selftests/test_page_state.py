@@ -119,6 +119,7 @@ def test_page_state_of_a_parent_counts_its_children(vm: Vm, memcg: Memcg, kfuncs
     assert value.seen >= touched, f"NR_ANON_MAPPED of {leaf.path}: expected {touched} bytes or more, seen {value.seen}"
 
 
+@pytest.mark.slow_boot
 def test_page_state_counts_what_every_cpu_charged(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
     """The worker charges from each CPU in turn. A flush collects from all of them."""
     memcg.start()

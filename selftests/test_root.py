@@ -111,6 +111,7 @@ def test_root_usage_is_what_the_system_counts(vm: Vm, contract: Contract, memcg:
     )
 
 
+@pytest.mark.slow_boot
 def test_root_page_state_agrees_with_memory_stat_of_the_root(
     vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items
 ) -> None:
