@@ -33,8 +33,8 @@ pytestmark = [pytest.mark.kfunc(name="flush_stats"), pytest.mark.slow_boot]
 FEW_PAGES = 8
 #: The CPUs of the kernel's work that is bound to none, a mask: the flusher is of that kind.
 UNBOUND = "/sys/devices/virtual/workqueue/cpumask"
-#: Periods that are looked at, of which one at least must be no longer than it has to be; a busy host stretches others.
-PERIODS = 4
+#: Periods that are looked at.
+PERIODS = 2
 
 
 def test_what_is_too_little_for_a_flush_is_read_in_time(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, items: Items) -> None:
@@ -68,16 +68,17 @@ def test_what_is_too_little_for_a_flush_is_read_in_time(vm: Vm, memcg: Memcg, kf
     )
 
 
-def test_everything_is_flushed_every_two_seconds_needed_or_not(vm: Vm, bpf: Bpf) -> None:
-    """Root, and by force. From one time to the next it is never less than the period, and not always much more."""
+def test_everything_is_flushed_every_two_seconds_needed_or_not(vm: Vm, kernel: Kernel, bpf: Bpf) -> None:
+    """Root, and by force. After each flush a timer is set for the next: how late that is, is up to who is busy."""
     tracer = bpf.open("trace_flusher.bpf.c")
     tracer["watched"] = vm.call(cgroup.identity, "")
     try:
-        tracer.load("on_flush")
+        tracer.load("on_flush", "on_timer")
     except GuestError as error:
         needs(error.errno != errno.ESRCH, "this kernel has no tracepoint memcg_flush_stats")
         raise
     tracer.attach("on_flush")
+    tracer.attach("on_timer")
 
     def periods() -> list[float]:
         vm.call(cpus.keep_awake)
@@ -88,17 +89,20 @@ def test_everything_is_flushed_every_two_seconds_needed_or_not(vm: Vm, bpf: Bpf)
         at = [ns / 1e9 for ns in struct.unpack_from(f"={min(forced, PERIODS + 1)}Q", raw)]
         return [after - before for before, after in pairwise(at)]
 
-    most = 1.5 * FLUSH_PERIOD
     seen = wait_until(
         periods,
-        until=lambda seen: len(seen) == PERIODS or any(period <= most for period in seen),
+        until=lambda seen: len(seen) == PERIODS,
         seconds=PERIODS * FLUSH_PERIOD + vm.stretched(2 * FLUSH_PERIOD),
         interval=0.1,
         what="root to be flushed by force time and again",
     )
-    assert FLUSH_PERIOD - STALE_CLOCK <= min(seen) <= most, (
-        f"seconds between forced flushes of root: expected {FLUSH_PERIOD - STALE_CLOCK:.2f} to {most} in the shortest, "
-        f"seen {seen}"
+    assert min(seen) >= FLUSH_PERIOD - STALE_CLOCK, (
+        f"seconds between forced flushes of root: expected {FLUSH_PERIOD - STALE_CLOCK:.2f} or more, seen {seen}"
+    )
+    jiffies = int(FLUSH_PERIOD * int(kernel.option("CONFIG_HZ") or 0))
+    assert tracer["ahead"] == jiffies, (
+        f"jiffies for which the flusher's timer was set, {tracer['armed']!r} times, the most: expected {jiffies}, "
+        f"seen {tracer['ahead']!r}"
     )
 
 
