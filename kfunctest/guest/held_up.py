@@ -18,6 +18,8 @@ def charge_meanwhile(handle: int, cgroup_id: int, worker: int, size: int, second
     Returns the bytes; 0 where the program did not come to it within ``seconds``, or did not wait so long.
     """
     bpf.write_global(handle, "go", 0)
+    bpf.write_global(handle, "followed", 0)
+    bpf.write_global(handle, "others", 0)
     bpf.write_global(handle, "watched", cgroup_id)
     late = time.monotonic() + seconds
     while not bpf.read_global(handle, "waits"):

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The flushes of one memcg that were forced, and when: those of the kernel's own flusher, of root. And what it waits for. */
+/* The flushes of one memcg that were forced: those of the kernel's own flusher, of root. And how long it waits then. */
 #include "memcg_kfuncs.h"
 #include <bpf/bpf_core_read.h>
 
 char _license[] SEC("license") = "GPL";
-
-#define MOST 64
 
 struct kernfs_node {
 	__u64 id;
@@ -34,20 +32,14 @@ extern const void flush_memcg_stats_dwork __ksym;
 /* The cgroup id of the memcg that is watched. */
 __u64 watched;
 
-/* How many forced flushes of it there were, and when each began, in nanoseconds of the monotonic clock. */
+/* How many forced flushes of it there were. */
 __u32 forced;
-__u64 began[MOST];
 
 SEC("?tp_btf/memcg_flush_stats")
 int BPF_PROG(on_flush, struct mem_cgroup *memcg, __s64 stats_updates, _Bool force, _Bool needs_flush)
 {
-	__u32 at = forced;
-
-	if (!force || ((struct cgroup___with_node *)memcg->css.cgroup)->kn->id != watched)
-		return 0;
-	if (at < MOST)
-		began[at] = bpf_ktime_get_ns();
-	forced = at + 1;
+	if (force && ((struct cgroup___with_node *)memcg->css.cgroup)->kn->id == watched)
+		forced++;
 	return 0;
 }
 
