@@ -102,7 +102,7 @@ def test_what_the_lists_do_is_counted_where_it_is_done(
     vm: Vm, kernel: Kernel, reclaim: str, memcg: Memcg, kfuncs: Kfuncs, items: Items
 ) -> None:
     """Pages that move between lists and come back, as the system counts them: next to nothing else moves meanwhile."""
-    working_set = (f"WORKINGSET_{what}_FILE" for what in ("REFAULT", "ACTIVATE", "RESTORE"))
+    working_set = tuple(f"WORKINGSET_{what}_FILE" for what in ("REFAULT", "ACTIVATE", "RESTORE"))
     # Older kernels leave it out of the system's counts when they reclaim for a memcg (6.12, mm/vmscan.c).
     refill = ("PGREFILL",) if "PGREFILL" in items.enum("node_stat_item") else ()
     names = ("PGACTIVATE", "PGDEACTIVATE", *refill, *working_set)
@@ -112,6 +112,9 @@ def test_what_the_lists_do_is_counted_where_it_is_done(
         memcg.reclaim(SIZE)
         memcg.touch_file()
         memcg.touch_file()
+        # What comes back is compared with the lists' lengths as of the last flush (workingset_test_recent(),
+        # mm/workingset.c): unflushed, those of pages that were in use are as if none had been.
+        kfuncs.settled(memcg)
     now, after = counted(kfuncs, memcg, items, names), system(vm, names)
     seen = {name: now[name] - start[name] for name in names}
     whole = {name: after[name] - before[name] for name in names}
@@ -122,6 +125,10 @@ def test_what_the_lists_do_is_counted_where_it_is_done(
     # With generations a page that is read again has come back only while the kernel remembers that it was one of them.
     assert reclaim == "generations" or seen["WORKINGSET_REFAULT_FILE"] >= SIZE // vm.page_size, (
         f"refaults of {memcg.path}, pages: expected those of {SIZE} bytes, seen {seen}"
+    )
+    assert reclaim == "generations" or min(seen[name] for name in working_set) > 2 * WORKER_PAGES, (
+        f"{memcg.path}, pages that came back: expected more than {2 * WORKER_PAGES} in each of {working_set}, seen "
+        f"{seen}"
     )
 
 
