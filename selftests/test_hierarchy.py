@@ -96,6 +96,8 @@ def test_usage_of_each_parent_is_at_least_that_of_its_children(vm: Vm, tree: Tre
     """And what one leaf charges the other does not have."""
     touched = tree.left.charge_anon(plenty(vm.cpus, vm.page_size))
     tree.right.charge_anon(touched // 2)
+    # From above: nothing runs, so that usage may only fall from one reading to the next.
+    parents = {parent.path: kfuncs.usage(parent) for parent in reversed(tree.upwards)}
     left, right = kfuncs.usage(tree.left), kfuncs.usage(tree.right)
     assert touched <= left, (
         f"usage of {tree.left.path} in bytes: expected {touched}, which it touched, or more, seen {left}"
@@ -104,11 +106,8 @@ def test_usage_of_each_parent_is_at_least_that_of_its_children(vm: Vm, tree: Tre
         f"usage of {tree.right.path} in bytes: expected {touched // 2} to {touched}, seen {right}"
     )
     below = left + right
-    for parent in tree.upwards:
-        seen = kfuncs.usage(parent)
-        assert seen >= below, (
-            f"usage of {parent.path} in bytes: expected {below}, that of those below, or more, seen {seen}"
-        )
+    for path, seen in reversed(parents.items()):
+        assert seen >= below, f"usage of {path} in bytes: expected {below}, that of those below, or more, seen {seen}"
         below = seen
     idle = kfuncs.usage(tree.bystander)
     assert idle == 0, f"usage of {tree.bystander.path}, where nothing ran: expected 0 bytes, seen {idle}"

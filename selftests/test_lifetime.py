@@ -12,7 +12,7 @@ from conftest import Items
 from kfunctest.guest import cgroup, lifetimes, workers
 from kfunctest.measure import usage_slack
 from kfunctest.target.bpf import DESCENDANTS_PRE, Bpf
-from kfunctest.target.kfuncs import Kfuncs
+from kfunctest.target.kfuncs import ULONG_MAX, Kfuncs
 from kfunctest.target.lifetime import dying, wait_until_gone
 from kfunctest.target.memcg import LEAVE_SECONDS, Memcg, MiB
 from kfunctest.target.vm import Vm
@@ -86,14 +86,16 @@ def test_each_memcg_of_a_deep_tree_can_be_got_alive_and_dying(vm: Vm, memcg: Mem
     finder = bpf.open("dying.bpf.c").load("find")
     with chain(vm, memcg) as (identities, worker):
         touched = vm.call(workers.work, worker, "charge_anon", 4 * MiB)
-        below = touched
-        for level, identity in reversed(list(enumerate(identities, 1))):
+        # From above: nothing runs, so that usage may only fall from one reading to the next.
+        above = ULONG_MAX
+        for level, identity in enumerate(identities, 1):
             seen = finder.run("find", "find_args", cgroup_id=identity)
             assert (seen["found"], seen["got"]) == (1, 1), f"the memcg {level} levels below {memcg.path}: seen {seen}"
-            assert seen["usage"] >= below, (
-                f"usage {level} levels below {memcg.path} in bytes: what is below it has {below}, seen {seen['usage']}"
+            assert touched <= seen["usage"] <= above, (
+                f"usage {level} levels below {memcg.path} in bytes: expected {touched}, which the last touched, to "
+                f"{above}, that of the one above, seen {seen['usage']}"
             )
-            below = seen["usage"]
+            above = seen["usage"]
         vm.call(workers.kill, worker)
         vm.call(lifetimes.remove_chain, memcg.path, DEPTH, vm.stretched(LEAVE_SECONDS))
         held = dying(vm, memcg.path)
