@@ -15,7 +15,7 @@ from kfunctest.plugin.applicable import needs
 from kfunctest.target.kfuncs import Call, Kfuncs
 from kfunctest.target.memcg import Memcg, MiB
 from kfunctest.target.vm import Vm
-from kfunctest.wait import wait_until
+from selftests.exact import judge_sum
 
 pytestmark = [pytest.mark.slow_boot, pytest.mark.destructive("takes a CPU offline")]
 
@@ -100,31 +100,17 @@ def test_usage_that_a_cpu_charged_outlives_it(vm: Vm, memcg: Memcg, kfuncs: Kfun
 
 @pytest.mark.kfunc(name="usage")
 @pytest.mark.parametrize("goes", [True, False], ids=["offline", "asked to"])
-def test_stock_is_given_back(vm: Vm, memcg: Memcg, kfuncs: Kfuncs, goes: bool) -> None:
+def test_stock_is_given_back(vm: Vm, kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items, goes: bool) -> None:
     """By a CPU that goes, and by each when memory is short: then usage is what the memcg's items still say, exactly.
 
-    memory.high = 0 makes it short; all that is charged has an item: what users have, and the kernel's pages.
+    All that is charged has an item: what users have, and the kernel's pages. Only CPUs that are online are asked.
     """
-    memcg.start()
-    memcg.pin(1)
-    memcg.charge_anon(plenty(vm.cpus, vm.page_size))
-    memcg.release_anon()
-    memcg.kill()
+    leaf, busy = memcg.child("leaf"), memcg.child("busy")
+    busy.start()
+    leaf.pin(1)
+    leaf.charge_anon(plenty(vm.cpus, vm.page_size))
+    leaf.release_anon()
+    leaf.kill()
     if goes:
         vm.call_within(30, cgroup.write_file, ONLINE, "0")
-
-    def beyond_its_items() -> int:
-        # Asked anew each time: the worker's stack and task are freed after it is gone, when nobody waits for them, and
-        # go to the stock of the CPU that frees them (obj_cgroup_uncharge_pages in mm/memcontrol.c).
-        memcg.write("memory.high", "0")
-        memcg.write("memory.high", "max")
-        stat = memcg.stat()
-        return kfuncs.usage(memcg) - sum(stat[key] for key in ("anon", "file", "kernel", "sock"))
-
-    wait_until(
-        beyond_its_items,
-        until=lambda beyond: beyond == 0,
-        seconds=5 * vm.accelerator.slowdown,
-        interval=0.1,
-        what=f"usage of {memcg.path}, less its items in memory.stat, to come down to 0 bytes: that is its stock",
-    )
+    judge_sum(vm, kernel, kfuncs, memcg, items, f"{leaf.path} having no process any more", busy)
