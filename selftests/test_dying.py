@@ -120,15 +120,15 @@ def test_a_removed_memcg_is_counted_as_dying_and_flushed_like_any_other(vm: Vm, 
         vm, lambda: child.look(flush=False)["pending"], lambda: child.work("fault", surely_flushed(vm.cpus))
     )
     child.remove()
-    held = dying(vm, memcg.path)
-    expected = {key: count + 1 for key, count in before.items()}
-    assert held == expected, f"cgroup.stat of {memcg.path}, with the removed {child.path}: {expected}, seen {held}"
     wait_until(
         lambda: child.look(flush=False),
         until=lambda seen: not seen["online"],
         seconds=vm.stretched(5),
         what=f"the removed {child.path} to be offline",
     )
+    held = dying(vm, memcg.path)
+    expected = {key: count + 1 for key, count in before.items()}
+    assert held == expected, f"cgroup.stat of {memcg.path}, with the removed {child.path}: {expected}, seen {held}"
     seen = child.look()
     if seen["pending"] <= threshold(vm.cpus):  # forgotten since, if not flushed: the next to come is the kernel's flush
         seen = wait_until(
