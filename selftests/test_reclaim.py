@@ -19,12 +19,12 @@ from kfunctest.statkeys import PROACTIVE
 from kfunctest.target.kfuncs import Kfuncs
 from kfunctest.target.memcg import Memcg, MiB
 from kfunctest.target.vm import Vm
+from selftests.aging import GENERATIONS, TWO_LISTS, aged_by
 
 pytestmark = [pytest.mark.kfunc(name="page_state"), pytest.mark.slow_boot]
 
 SIZE = 2 * MiB
 REFRESH = "/proc/sys/vm/stat_refresh"
-GENERATIONS = "/sys/kernel/mm/lru_gen/enabled"
 
 #: Who reclaims, and how a test makes it do so. Lowering memory.high reclaims at once, on behalf of who writes it.
 RECLAIMERS: dict[str, Callable[[Memcg], None]] = {
@@ -33,19 +33,11 @@ RECLAIMERS: dict[str, Callable[[Memcg], None]] = {
 }
 
 
-@pytest.fixture(params=["two lists", "generations"])
+@pytest.fixture(params=[TWO_LISTS, GENERATIONS])
 def reclaim(request: pytest.FixtureRequest, vm: Vm, kernel: Kernel) -> Iterator[str]:
-    """How the kernel finds what to reclaim: by an active and an inactive list, or by generations (MGLRU)."""
-    built = kernel.option("CONFIG_LRU_GEN") == "y"
-    needs(built or request.param == "two lists", "CONFIG_LRU_GEN is not set")
-    if not built:
-        yield request.param
-        return
-    was = vm.call(cgroup.read_file, GENERATIONS).strip()
-    vm.call(cgroup.write_file, GENERATIONS, "y" if request.param == "generations" else "n")
-    yield request.param
-    if not vm.lost:
-        vm.call(cgroup.write_file, GENERATIONS, was)
+    """How the kernel finds what to reclaim."""
+    with aged_by(vm, kernel, request.param) as how:
+        yield how
 
 
 def system(vm: Vm, names: tuple[str, ...]) -> dict[str, int]:
@@ -123,10 +115,10 @@ def test_what_the_lists_do_is_counted_where_it_is_done(
         f"{memcg.path}, {reclaim}, counts: expected the system's, {whole}, or up to {WORKER_PAGES} less; seen {wrong}"
     )
     # With generations a page that is read again has come back only while the kernel remembers that it was one of them.
-    assert reclaim == "generations" or seen["WORKINGSET_REFAULT_FILE"] >= SIZE // vm.page_size, (
+    assert reclaim == GENERATIONS or seen["WORKINGSET_REFAULT_FILE"] >= SIZE // vm.page_size, (
         f"refaults of {memcg.path}, pages: expected those of {SIZE} bytes, seen {seen}"
     )
-    assert reclaim == "generations" or min(seen[name] for name in working_set) > 2 * WORKER_PAGES, (
+    assert reclaim == GENERATIONS or min(seen[name] for name in working_set) > 2 * WORKER_PAGES, (
         f"{memcg.path}, pages that came back: expected more than {2 * WORKER_PAGES} in each of {working_set}, seen "
         f"{seen}"
     )

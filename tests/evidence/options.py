@@ -57,6 +57,7 @@ BY_OPTION: Final = (
         "test_reclaim::test_pages_reclaimed_are_counted_for_who_asked[generations-PROACTIVE]",
         "test_reclaim::test_pages_reclaimed_are_counted_for_who_asked[generations-DIRECT]",
         "test_reclaim::test_what_the_lists_do_is_counted_where_it_is_done[generations]",
+        "test_swap::test_pages_that_came_back_belong_to_the_working_set[generations]",
         "test_reclaim::test_pages_that_are_not_needed_soon_are_deactivated[generations]",
         "test_flusher::test_what_is_updated_while_a_flush_is_under_way_is_brought_up_by_the_next",
         "test_huge_pages::test_huge_pages_of_files_are_counted_whole",
