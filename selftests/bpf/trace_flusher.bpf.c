@@ -26,8 +26,8 @@ struct delayed_work {
 	struct timer_list timer;
 } __kernel_type;
 
-/* The flusher's function, mm/memcontrol.c. */
-extern const void flush_memcg_stats_dwork __ksym;
+/* The flusher's function, mm/memcontrol.c; a kernel that has it under another name is seen to set no timer of it. */
+extern const void flush_memcg_stats_dwork __ksym __weak;
 
 /* The cgroup id of the memcg that is watched. */
 __u64 watched;
