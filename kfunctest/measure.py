@@ -20,11 +20,6 @@ FLUSH_BATCH_UPDATES = 64
 #: Seconds between two flushes of everything by the kernel's own flusher: FLUSH_TIME, mm/memcontrol.c. It waits so long
 #: after each, to the tick; its timer is deferrable, so that a CPU that sleeps may let it wait for longer.
 FLUSH_PERIOD = 2.0
-#: Seconds of a tick, at most: CONFIG_HZ is 100 or more.
-TICK = 0.01
-#: Seconds by which a timer may come early where a host is busy: it is set by a clock of ticks, which stands still while
-#: the CPU that keeps it is not run, until another one takes over after some ticks (tick_sched_do_timer()).
-STALE_CLOCK = 10 * TICK
 
 #: Pages that a worker's interpreter may fault in on its own while it serves one command: copies of what it shares with
 #: its parent, a new arena, a page table. Not the kernel's inexactness but our workload's: seen below 40.
