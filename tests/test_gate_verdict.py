@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from kfunctest.gate import baseline
+from kfunctest.gate import baseline, verdict
 from kfunctest.gate.lists import Entry, Lists
 from kfunctest.gate.matrix import Matrix, Row
 from kfunctest.gate.verdict import Status
@@ -87,6 +87,21 @@ def test_a_denied_pass_is_said() -> None:
 def test_a_line_of_the_denylist_that_means_no_test_is_said() -> None:
     found = judge(row(a="passed"), lists=denied("test_q"))
     assert (found.status, said(found)) == (Status.PASS, "7.2: DENYLIST:3: there is no test test_q")
+
+
+def test_a_line_for_a_test_that_only_another_kernel_has_is_in_order() -> None:
+    rows = row(a="passed", b="passed"), row("7.3", a="passed")
+    assert judge(*rows, lists=allowed("test_a", "test_b")).status == Status.PASS
+    found = judge(*rows, lists=denied("test_b"))
+    assert (found.status, "there is no test" in said(found)) == (Status.PASS, False)
+    own = Lists(deny=(Entry("test_b", "why", "DENYLIST.7.3:1"),))
+    assert "7.3: DENYLIST.7.3:1: there is no test test_b" in said(judge(*rows, lists=own))
+
+
+def test_where_tests_were_chosen_a_line_for_another_test_is_not_called_wrong() -> None:
+    chosen = Matrix("2026-01-01", "scripts/gate", (row(a="passed"),), words=("-k", "a"))
+    found = verdict.judge(chosen, {"7.2": denied("test_q")}, baseline.Baseline())
+    assert said(found) == "7.2: DENYLIST:3: of the tests that were chosen none is test_q"
 
 
 def test_what_the_allowlist_leaves_out_does_not_count() -> None:

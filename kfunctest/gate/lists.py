@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """DENYLIST and ALLOWLIST in the form of BPF's CI: one ``test`` or ``test/subtest`` a line, ``#`` before its cause.
 
-A test is a file of the suite without its ``.py``, a subtest one of its functions. ``*`` stands for any characters, as
-in test_progs (``tools/testing/selftests/bpf/test_progs.c``, ``glob_match``). ``DENYLIST`` is for every kernel,
-``DENYLIST.NAME`` for the one of that name.
+A test is a file of the suite without its ``.py``, a subtest one of its functions; pytest's ids are accepted, too. ``*``
+stands for any characters, as in test_progs (``tools/testing/selftests/bpf/test_progs.c``, ``glob_match``).
+``DENYLIST`` is for every kernel, ``DENYLIST.NAME`` for the one of that name.
 """
 
 from __future__ import annotations
@@ -19,6 +19,15 @@ from kfunctest.errors import SpecError
 DENY: Final = "DENYLIST"
 ALLOW: Final = "ALLOWLIST"
 FOLDER: Final = Path(__file__).resolve().parents[2] / "kernel-config"
+#: A line: a test, and its cause behind a ``#``. Parameters may hold blanks and ``#``: their bracket ends where nothing
+#: but a comment follows. A pattern may end within it.
+_LINE: Final = re.compile(r"\s*(?P<test>(?P<name>[^#\[]*?)(?:\[.*?(?:\]\*?|\*))?)\s*(?:#(?P<cause>.*))?", re.DOTALL)
+#: pytest's id of a test, or a file with its ``.py``: what BPF's CI calls the test, and its subtest.
+_NODE_ID: Final = re.compile(r"(?:[^\[]*/)?(?P<test>[^/\[]+?)(?:\.py::|\.py/|::|\.py$)(?P<subtest>.*)", re.DOTALL)
+#: A file that was meant as a list; what editors and other tools put behind a name; what names differ by in vain.
+_LIST: Final = re.compile(r"(?:deny|allow)[-_ ]?list", re.IGNORECASE)
+_SUFFIX: Final = re.compile(r"~|\.(?:bak|conf|list|md|old|orig|txt)$", re.IGNORECASE)
+_SEPARATORS: Final = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,11 @@ class Entry:
     pattern: str
     cause: str
     where: str
+
+    @property
+    def common(self) -> bool:
+        """Whether it stands in the list for every kernel."""
+        return self.where.startswith((f"{DENY}:", f"{ALLOW}:"))
 
     def covers(self, test: str) -> bool:
         """Whether it means the test with this node id. One without brackets means all parameters of a function."""
@@ -74,23 +88,39 @@ def load(kernel: str, folder: Path = FOLDER) -> Lists:
 
 
 def check_names(kernels: Sequence[str], folder: Path = FOLDER) -> None:
-    """Raise SpecError where a list is for a kernel that there is not: its lines would never be looked at."""
-    for kind in (DENY, ALLOW):
-        for file in sorted(folder.glob(f"{kind}.*")):
-            name = file.name.partition(".")[2]
-            if name not in kernels:
-                raise SpecError(
-                    f"{file} is for a kernel {name!r} that kernels.toml does not have",
-                    remedy=f"the names are {', '.join(kernels)}",
-                )
+    """Raise SpecError where a list is for an unknown kernel, or misnamed: nothing would read its lines."""
+    names = [name for kind in (DENY, ALLOW) for name in (kind, *(f"{kind}.{kernel}" for kernel in kernels))]
+    meant = {_plain(name): name for name in reversed(names)}
+    for file in sorted(file for file in folder.iterdir() if _LIST.search(file.name) and file.name not in names):
+        kernel = file.name.partition(".")[2]
+        if right := meant.get(_plain(file.name)):
+            raise SpecError(
+                f"{file} is ignored: a list's name is {right}", remedy=f"rename it to {right}, or remove it"
+            )
+        if file.name.startswith((f"{DENY}.", f"{ALLOW}.")):
+            raise SpecError(
+                f"{file} is for a kernel {kernel!r} that kernels.toml does not have",
+                remedy=f"the names are {', '.join(kernels)}",
+            )
+        raise SpecError(
+            f"{file} is ignored: lists are {DENY}, {ALLOW}, and these with .NAME for one kernel",
+            remedy=f"rename or remove it; the kernels' names are {', '.join(kernels)}",
+        )
+
+
+def _plain(name: str) -> str:
+    """A name without what it may differ by from the one that was meant: case, separators, a suffix."""
+    return _SEPARATORS.sub("", _SUFFIX.sub("", name)).casefold()
 
 
 def _read(file: Path) -> Iterator[Entry]:
     try:
-        text = file.read_text()
+        text = file.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         return
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{file} is no UTF-8 text ({error.reason})", remedy="save it as UTF-8") from error
+    except OSError as error:
         raise SpecError(f"{file} cannot be read ({error})") from error
     yield from parse(text, file.name)
 
@@ -98,25 +128,41 @@ def _read(file: Path) -> Iterator[Entry]:
 def parse(text: str, name: str) -> Iterator[Entry]:
     """The entries of a list. A cause stands behind its line, or in the comment above it, as far as the next empty line.
 
-    Raises SpecError for a line without one, and for a line of several words.
+    Raises SpecError for a line without one, and for a line that is no one test.
     """
     above = ""
     after_entry = False
     for number, line in enumerate(text.splitlines(), 1):
-        pattern, _, comment = (part.strip() for part in line.partition("#"))
         where = f"{name}:{number}"
+        pattern, cause = _line(line, where)
         if not pattern:
             fresh = after_entry or not line.strip()
-            above = comment if fresh else f"{above} {comment}".strip()
+            above = cause if fresh else f"{above} {cause}".strip()
             after_entry = False
             continue
         after_entry = True
-        if len(pattern.split()) > 1:
-            raise SpecError(
-                f"{where}: {pattern!r} is more than one test", remedy="write one test or test/subtest a line"
-            )
-        if not (cause := comment or above):
+        if not (cause := cause or above):
             raise SpecError(
                 f"{where}: {pattern} has no cause", remedy="write it behind a # on the line or in one above"
             )
         yield Entry(pattern, cause, where)
+
+
+def _line(line: str, where: str) -> tuple[str, str]:
+    """The test and the cause that stand in a line, either may be empty. Raises SpecError."""
+    found = _LINE.fullmatch(line)
+    if found is None:
+        raise SpecError(
+            f"{where}: {line.strip()!r} is no one test: what follows its bracket is no comment",
+            remedy="write the test as pytest prints it, then a # and the cause",
+        )
+    written, name = found["test"].strip(), found["name"]
+    if len(name.split()) > 1 or name != name.rstrip() or "," in name:
+        raise SpecError(f"{where}: {written!r} is more than one test", remedy="write one test or test/subtest a line")
+    node = _NODE_ID.fullmatch(written)
+    pattern = f"{node['test']}/{node['subtest']}" if node and node["subtest"] else node["test"] if node else written
+    if pattern.endswith("/") or (node and written.endswith(("::", "/"))):
+        raise SpecError(
+            f"{where}: {written!r} names no subtest", remedy="write the file's name alone for all of its tests"
+        )
+    return pattern, " ".join((found["cause"] or "").split())

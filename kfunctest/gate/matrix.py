@@ -79,7 +79,12 @@ class Matrix:
     @property
     def complete(self) -> bool:
         """Whether all tests ran on all kernels: only then is one that applied to none of them remarkable."""
-        return self.whole and not any(_SELECTS.match(word) for word in self.words)
+        return self.whole and self.all_tests
+
+    @property
+    def all_tests(self) -> bool:
+        """Whether pytest was told to leave none out."""
+        return not any(_SELECTS.match(word) for word in self.words)
 
     @property
     def tests(self) -> list[str]:

@@ -99,8 +99,8 @@ def judge(matrix: Matrix, lists: Mapping[str, Lists], baseline: Baseline) -> Ver
                     unjudged.append(finding)
                 case _:
                     pass
-        notes += _of_lists(row, own)
-        unjudged += _without_what_counts(row, own)
+        notes += _of_lists(row, own, matrix)
+        unjudged += _without_what_counts(row, own, matrix)
         notes += [Finding(row.kernel, "", f"a repetition came to nothing: {why}") for why in row.lost]
         notes += [Finding(row.kernel, test, "was judged in the baseline, is not now") for test in baseline.gone(row)]
     if not matrix.rows:
@@ -128,7 +128,7 @@ def _text(row: Row, result: Result) -> str:
     return f"{text} ({len(again)} x again: {', '.join(again)})" if again else text
 
 
-def _of_lists(row: Row, lists: Lists) -> list[Finding]:
+def _of_lists(row: Row, lists: Lists, matrix: Matrix) -> list[Finding]:
     """What the lists' lines came to: a pass that was not expected, a line that means nothing."""
     notes = []
     for result in row.results.values():
@@ -140,24 +140,30 @@ def _of_lists(row: Row, lists: Lists) -> list[Finding]:
             text = f"{result.outcome}, denied by {entry.where} ({entry.cause})"
             notes.append(Finding(row.kernel, result.test, text, result.reproduce))
     if row.judged and not row.absent:
+        what = "there is no test" if matrix.all_tests else "of the tests that were chosen none is"
         notes += [
-            Finding(row.kernel, "", f"{entry.where}: there is no test {entry.pattern}")
-            for entry in _idle(row, lists.deny)
+            Finding(row.kernel, "", f"{entry.where}: {what} {entry.pattern}")
+            for entry in _idle(row, lists.deny, matrix)
         ]
     return notes
 
 
-def _idle(row: Row, entries: tuple[Entry, ...]) -> list[Entry]:
-    return [entry for entry in entries if not any(entry.covers(test) for test in row.results)]
+def _idle(row: Row, entries: tuple[Entry, ...], matrix: Matrix) -> list[Entry]:
+    """Those that cover no test of this kernel; nor of another one, where they stand in a list for all of them."""
+    return [
+        entry
+        for entry in entries
+        if not any(entry.covers(test) for test in (matrix.tests if entry.common else row.results))
+    ]
 
 
-def _without_what_counts(row: Row, lists: Lists) -> list[Finding]:
+def _without_what_counts(row: Row, lists: Lists, matrix: Matrix) -> list[Finding]:
     """An allowlist that leaves nothing to rest a verdict on, or names what there is not, would make an empty pass."""
     if row.problem or row.bad or row.absent:
         return []
     found = [
         Finding(row.kernel, "", f"{entry.where}: there is no result for {entry.pattern}")
-        for entry in _idle(row, lists.allow)
+        for entry in _idle(row, lists.allow, matrix)
     ]
     if not any(result.outcome.judged and lists.counts(result.test) for result in row.results.values()):
         found.append(Finding(row.kernel, "", "the lists leave no test that was put to this kernel"))
