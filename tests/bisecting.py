@@ -144,6 +144,15 @@ class PlayedSuite:
         )
 
 
+class MirroredSuite(PlayedSuite):
+    """The same, but that b fails where it would pass, and passes where it would fail."""
+
+    def _result(self, test: str, marks: Mapping[str, str]) -> Result:
+        other = {"failed": "passed", "passed": "failed"}
+        b = marks.get("b", "passed")
+        return super()._result(test, {**marks, "b": other.get(b, b)})
+
+
 def leave(
     folder: Path, found: tuple[Result, ...], release: str = RELEASE, *, planned: Sequence[str] = (), failures: int = 1
 ) -> Ended:
@@ -234,8 +243,14 @@ class Bisected:
 
     @property
     def culprit(self) -> str:
-        found = self.report["culprit"]
+        found = self.report["culprit"] or self.report["fixed_by"]
         return str(found["subject"]) if isinstance(found, dict) else ""
+
+    @property
+    def notes(self) -> str:
+        found = self.report["notes"]
+        assert isinstance(found, list)
+        return "\n".join(found)
 
     def text(self, name: str) -> str:
         return (self.folder / name).read_text()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from kfunctest import contract
+from kfunctest.bisect.model import BREAK, TERMS
 from kfunctest.bisect.trials import Selection
 from kfunctest.errors import EXIT_INFRA, EXIT_USAGE, KfunctestError, SpecError
 from kfunctest.gate.suite import CHECKOUT
@@ -60,6 +61,16 @@ def add_patch(parser: argparse.ArgumentParser) -> None:
     """Declare patches that every commit gets."""
     parser.add_argument(
         "--patch", action="append", default=[], metavar="PATH", help="apply this to each commit (repeatable, in order)"
+    )
+
+
+def add_find(parser: argparse.ArgumentParser) -> None:
+    """Declare what is looked for."""
+    parser.add_argument(
+        "--find",
+        choices=tuple(TERMS),
+        default=BREAK.find,
+        help="the commit that broke it, or the one that fixed it: --bad is then the older revision (default: break)",
     )
 
 

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Final
 
 from kfunctest import cache, results
-from kfunctest.bisect import asked, history, mail, report
+from kfunctest.bisect import ancestry, asked, history, mail, report
 from kfunctest.bisect.asked import BAD, GOOD, UNTESTABLE, say
 from kfunctest.bisect.builder import Builder
 from kfunctest.bisect.history import History
 from kfunctest.bisect.judge import Builds, Judge
 from kfunctest.bisect.memory import NAME, Memory
+from kfunctest.bisect.model import BREAK, TERMS, Terms
 from kfunctest.bisect.report import Facts, Report
 from kfunctest.bisect.trials import Selection, Trials
 from kfunctest.bisect.walk import Found, Walk
@@ -48,6 +49,7 @@ class Asked:
     results: Path = RESULTS
     fresh: bool = False
     argues: bool = True
+    terms: Terms = BREAK
 
 
 def main(argv: Sequence[str]) -> int:
@@ -71,7 +73,8 @@ def _show(data: bytes) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = asked.Parser(
         prog="scripts/bisect",
-        description="find the commit since which the suite fails: prove both ends, then let git bisect choose",
+        description="find the commit since which the suite fails, or since which it passes again: prove both ends, "
+        "then let git bisect choose",
         epilog="What stands behind a -- goes to pytest. Exit status: 0: found, and it held when run again; 1: found, "
         "and it did not hold; 125: only commits that cannot be tested are left; 131: the machine, a tool or the "
         "network stopped it, and the same command goes on; 132: what was asked for cannot be, or the "
@@ -82,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--good", required=True, metavar="REV", help="a commit at which it worked")
     parser.add_argument("--bad", required=True, metavar="REV", help="a commit at which it does not")
+    asked.add_find(parser)
     asked.add_tests(parser)
     asked.add_patch(parser)
     parser.add_argument(
@@ -113,12 +117,14 @@ def _asked(options: argparse.Namespace, argv: Sequence[str], tests: Selection) -
         results=paths.written(options.results, asked.base()).resolve() if options.results else RESULTS,
         fresh=options.fresh,
         argues=not options.build_all,
+        terms=TERMS[options.find],
     )
 
 
 def key(wanted: Asked, tools: Sequence[str]) -> str:
     """What names a bisection: all that decides what a commit comes to, and what is asked of it."""
-    words = [history.common_folder(wanted.tree), wanted.good, wanted.bad, *wanted.tests.tests, "", *wanted.tests.words]
+    words = [history.common_folder(wanted.tree), wanted.terms.find, wanted.good, wanted.bad, *wanted.tests.tests]
+    words += ["", *wanted.tests.words]
     words += ["", *wanted.flavours, "", *(patch.id for patch in wanted.patches), wanted.contract or "", *tools]
     for top in ("selftests", "kernel-config"):
         words += [
@@ -129,6 +135,7 @@ def key(wanted: Asked, tools: Sequence[str]) -> str:
 
 def bisect(wanted: Asked, builds: Builds, suite: Suite, tools: Callable[[], Sequence[str]] | None = None) -> int:
     """Bisect, and write the report; returns the exit status. Raises KfunctestError and OSError."""
+    bases = ancestry.merge_bases(wanted.tree, wanted.good, wanted.bad, wanted.terms)
     started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     folder = wanted.results / f"bisect-{key(wanted, tools() if tools else _tools(wanted, builds))}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -144,8 +151,8 @@ def bisect(wanted: Asked, builds: Builds, suite: Suite, tools: Callable[[], Sequ
         judge = Judge(
             builds, Trials(suite, folder / "runs", say), memory, wanted.tests, say, wanted.tries, wanted.argues
         )
-        log = History(wanted.tree, folder / "history.git")
-        found = Walk(log, judge, wanted.good, wanted.bad, say).run()
+        log = History(wanted.tree, folder / "history.git", wanted.terms)
+        found = Walk(log, judge, wanted.good, wanted.bad, say, bases).run()
         facts = Facts(
             wanted.command, started, time.monotonic() - begun, wanted.tries, *_versions(memory), memory.recalled
         )
@@ -159,14 +166,14 @@ def _tools(wanted: Asked, builds: Builds) -> Sequence[str]:
 
 def _write(folder: Path, found: Found, facts: Facts, wanted: Asked, log: History, memory: Memory) -> None:
     commits = report.commits(found, log)
-    parents = commits[found.culprit].parents if found.culprit else ()
-    images = [place.image for one in (found.culprit, *parents[:1]) if (place := memory.places.get(one))]
+    parent = next((one.commit for one in found.again[1:] if one.kind is found.terms.old), "")
+    images = [place.image if (place := memory.places.get(one)) else "" for one in (found.culprit, parent)]
     whole = Report(
         found=found,
         facts=facts,
         commits=commits,
-        culprit=memory.of(images[0]) if images else (),
-        parent=memory.of(images[1]) if len(images) > 1 else (),
+        culprit=memory.of(images[0]),
+        parent=memory.of(images[1]),
         patches=tuple((patch.id, patch.subject) for patch in wanted.patches),
         flavours=wanted.flavours,
         to=mail.recipients(log, found.culprit) if found.culprit else (),

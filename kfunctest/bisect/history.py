@@ -12,17 +12,15 @@ from pathlib import Path
 from typing import Final
 
 from kfunctest import proc
-from kfunctest.bisect.model import Kind
+from kfunctest.bisect.model import BREAK, Kind, Terms
 from kfunctest.errors import InfraError, SpecError
 from kfunctest.kernels import usersgit
 from kfunctest.kernels.gitstore import clean_environment
 
 _SECONDS: Final = 1800.0
-#: What git calls a commit of each kind.
-_WORDS: Final = {Kind.GOOD: "good", Kind.BAD: "bad", Kind.UNTESTABLE: "skip"}
 #: What git writes at the end of its log when it is through. (bisect.c: log_commit, "# first bad commit")
-_FOUND: Final = re.compile(r"^# first bad commit: \[([0-9a-f]+)\]", re.MULTILINE)
-_SUSPECT: Final = re.compile(r"^# possible first bad commit: \[([0-9a-f]+)\]", re.MULTILINE)
+_FOUND: Final = re.compile(r"^# first \S+ commit: \[([0-9a-f]+)\]", re.MULTILINE)
+_SUSPECT: Final = re.compile(r"^# possible first \S+ commit: \[([0-9a-f]+)\]", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +65,17 @@ def commit_of(tree: Path, revision: str) -> str:
     if found.status:
         shallow = usersgit.ask(tree, "rev-parse", "--is-shallow-repository").stdout.strip() == "true"
         fetch = ["git", "-C", str(tree), "fetch", *(["--unshallow"] if shallow else [])]
-        raise SpecError(f"the git tree {tree} has no commit {revision!r}", remedy=shlex.join(fetch))
+        what = "shallow clone" if shallow else "git tree"
+        raise SpecError(f"the {what} {tree} has no commit {revision!r}", remedy=shlex.join(fetch))
     return found.stdout.strip()
 
 
 class History:
     """The history of the user's ``tree``, and a bisection of it in ``folder``, which is ours."""
 
-    def __init__(self, tree: Path, folder: Path) -> None:
+    def __init__(self, tree: Path, folder: Path, terms: Terms = BREAK) -> None:
         self.folder = folder
+        self.terms = terms
         objects = usersgit.ask(tree, "rev-parse", "--path-format=absolute", "--git-path", "objects").stdout.strip()
         if not (folder / "HEAD").exists():
             shutil.rmtree(folder, ignore_errors=True)
@@ -83,30 +83,48 @@ class History:
             proc.run(argv, seconds=_SECONDS, env=clean_environment())
             (folder / "info").mkdir(exist_ok=True)
         (folder / "objects" / "info" / "alternates").write_text(f"{objects}\n")
+        (folder / "shallow").unlink(missing_ok=True)  # the user may have fetched what was missing
         shallow = Path(common_folder(tree), "shallow")
         if shallow.is_file():
             shutil.copyfile(shallow, folder / "shallow")
 
-    def start(self, bad: str, good: Sequence[str]) -> State:
-        """Begin anew, whatever there was. Raises SpecError where these ends enclose nothing."""
-        for old in self.folder.glob("BISECT_*"):
-            old.unlink()
+    @property
+    def shallow(self) -> frozenset[str]:
+        """The commits whose parents a shallow clone lacks."""
+        file = self.folder / "shallow"
+        return frozenset(file.read_text().split()) if file.is_file() else frozenset()
+
+    def cut(self, new: str, old: Sequence[str]) -> str:
+        """A commit between these whose parents are missing; empty where there is none."""
+        shallow = self.shallow
+        enclosed = self.git("rev-list", new, "--not", *old).stdout.split() if shallow else ()
+        return next((commit for commit in enclosed if commit in shallow), "")
+
+    def merge_bases(self, one: str, other: str) -> tuple[str, ...]:
+        """The best commits that both revisions have; none where they have no commit in common. Raises InfraError."""
+        done = self.git("merge-base", "--all", one, other, check=False)
+        if done.status > 1:
+            raise InfraError(f"the history cannot be read: {_said(done)}")
+        return tuple(done.stdout.split())
+
+    def start(self, new: str, old: Sequence[str]) -> State:
+        """Begin again, whatever there was. Raises SpecError where these revisions enclose nothing."""
+        for left in self.folder.glob("BISECT_*"):
+            left.unlink()
         for line in self.git("for-each-ref", "--format=%(refname)", "refs/bisect").stdout.split():
             self.git("update-ref", "-d", line)
-        (self.folder / "HEAD").write_text(f"{bad}\n")  # git wants to know where to come back to
-        done = self.git("bisect", "start", "--no-checkout", bad, *good, check=False)
+        (self.folder / "HEAD").write_text(f"{new}\n")  # git wants to know where to come back to
+        ours = () if self.terms is BREAK else ("--term-old", self.terms.git_old, "--term-new", self.terms.git_new)
+        done = self.git("bisect", "start", *ours, "--no-checkout", new, *old, check=False)
         if done.status:
-            raise SpecError(f"git cannot bisect this: {_said(done)}", remedy="is --good older than --bad?")
+            raise SpecError(f"git cannot bisect this: {_said(done)}", remedy="name other commits")
         return self._state()
 
     def answer(self, kind: Kind, commit: str) -> State:
         """Tell git what ``commit`` is. Raises SpecError where that cannot be in this history."""
-        done = self.git("bisect", _WORDS[kind], commit, check=False)
+        done = self.git("bisect", self.terms.git(kind), commit, check=False)
         if done.status not in (0, 2):  # 2: only commits that were skipped are left
-            raise SpecError(
-                f"git stops here: {_said(done)}",
-                remedy="if what it says is so, the fault was mended on the way to --good: name another --good",
-            )
+            raise SpecError(f"git stops here: {_said(done)}", remedy="name other commits with --good and --bad")
         return self._state()
 
     def _state(self) -> State:
@@ -116,14 +134,17 @@ class History:
         if suspects := _SUSPECT.findall(log):
             return State(suspects=tuple(suspects))
         at = (self.folder / "BISECT_HEAD").read_text().strip()
-        goods = self.git("for-each-ref", "--format=%(refname)", "refs/bisect/good-*").stdout.split()
-        told = self.git("rev-list", "--bisect-vars", "refs/bisect/bad", "--not", *goods).stdout
+        before = f"refs/bisect/{self.terms.git_old}-*"
+        olds = self.git("for-each-ref", "--format=%(refname)", before).stdout.split()
+        told = self.git("rev-list", "--bisect-vars", f"refs/bisect/{self.terms.git_new}", "--not", *olds).stdout
         numbers = dict(re.findall(r"^(bisect_\w+)='?(\d+)'?$", told, re.MULTILINE))
         return State(at, int(numbers.get("bisect_steps", 0)), int(numbers.get("bisect_all", 0)))
 
     def log(self) -> str:
         """The bisection so far as ``git bisect replay`` takes it in the user's tree, where it checks commits out."""
-        return self.git("bisect", "log").stdout.replace("git bisect start '--no-checkout'", "git bisect start")
+        return re.sub(
+            r"^(git bisect start.*?) '--no-checkout'", r"\1", self.git("bisect", "log").stdout, flags=re.MULTILINE
+        )
 
     def commit(self, commit: str) -> Commit:
         """What is known of a commit."""

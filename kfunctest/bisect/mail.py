@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from kfunctest import proc
-from kfunctest.bisect.history import History
+from kfunctest.bisect.history import Commit, History
+from kfunctest.bisect.model import BREAK
 from kfunctest.bisect.report import Report
 
 SCRIPT: Final = "scripts/get_maintainer.pl"
@@ -51,21 +52,28 @@ def text(report: Report) -> str:
         return ""
     commit = report.commits[found.culprit]
     test, said, again = report.evidence()
+    which = "that commit" if found.terms is BREAK else "its parent"
     others = [address for address in report.to if address not in commit.author]
-    headers = [f"To: {commit.author}", *(["Cc: " + ",\n    ".join([*others, REGRESSIONS])])]
+    copies = [*others, REGRESSIONS] if found.terms is BREAK else others
+    headers = [f"To: {commit.author}", *(["Cc: " + ",\n    ".join(copies)] if copies else [])]
     body = [
-        _filled(
-            f'Since {commit.id[:12]} ("{commit.subject}") a test of the memcg BPF kfuncs fails that passes on its '
-            f"{'parent' if len(commit.parents) < 2 else 'parents'}:"
-        ),
+        _filled(_summary(report, commit)),
         f"  {test}\n\n{textwrap.indent(textwrap.fill(said, _WIDTH - 2), '  ')}",
         _filled(_certainty(report)),
-        *([f"To repeat it, with that commit built in LINUX:\n\n  {_elsewhere(again)}"] if again else []),
+        *([f"To repeat it, with {which} built in LINUX:\n\n  {_elsewhere(again)}"] if again else []),
         *([_with(report)] if report.patches or report.flavours else []),
         f"git bisect log:\n\n{textwrap.indent(found.log.rstrip(), '  ')}",
-        f"#regzbot introduced: {commit.id}",
+        *([f"#regzbot introduced: {commit.id}"] if found.terms is BREAK else []),
     ]
-    return "\n".join([*headers, f"Subject: [REGRESSION] {commit.subject}", "", "\n\n".join(body), ""])
+    subject = "[REGRESSION]" if found.terms is BREAK else "[FIXED]"
+    return "\n".join([*headers, f"Subject: {subject} {commit.subject}", "", "\n\n".join(body), ""])
+
+
+def _summary(report: Report, commit: Commit) -> str:
+    parent = "parent" if len(commit.parents) < 2 else "parents"
+    if report.found.terms is BREAK:
+        return f"Since {commit} a test of the memcg BPF kfuncs fails that passes on its {parent}:"
+    return f"A test of the memcg BPF kfuncs that failed was fixed by {commit}. On its {parent} it fails:"
 
 
 def _elsewhere(command: str) -> str:

@@ -6,14 +6,47 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 
 class Kind(StrEnum):
-    """What a commit is; git bisect's own words but for the last, which it calls ``skip``."""
+    """What a commit is."""
 
     GOOD = "good"
     BAD = "bad"
     UNTESTABLE = "untestable"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is looked for: the first commit of kind ``new`` after commits of kind ``old``.
+
+    git has names of its own for the two sides. (git-bisect(1), "Alternate terms")
+    """
+
+    find: str
+    old: Kind
+    new: Kind
+    git_old: str
+    git_new: str
+    #: What the commit is called that is found, in tables; and where it is looked for, which of two is meant.
+    noun: str
+    verb: str
+    #: In which direction another good revision may be looked for.
+    other_good: str
+
+    def in_order(self, good: str, bad: str) -> tuple[str, str]:
+        """The two revisions, the older one first."""
+        return (good, bad) if self.old is Kind.GOOD else (bad, good)
+
+    def git(self, kind: Kind) -> str:
+        """What git calls a commit of this kind."""
+        return {self.old: self.git_old, self.new: self.git_new}.get(kind, "skip")
+
+
+BREAK: Final = Terms("break", Kind.GOOD, Kind.BAD, "good", "bad", "culprit", "broken", "an older commit")
+FIX: Final = Terms("fix", Kind.BAD, Kind.GOOD, "broken", "fixed", "fix", "fixed", "a newer commit")
+TERMS: Final = {terms.find: terms for terms in (BREAK, FIX)}
 
 
 class Purpose(StrEnum):

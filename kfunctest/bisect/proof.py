@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Proof, before anything else, that the good end is good and the bad end is bad; and which tests show it."""
+"""Proof, before any other commit is built, that the good end is good and the bad end bad; and which tests show it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 from kfunctest.bisect import trials
 from kfunctest.bisect.judge import Judge
-from kfunctest.bisect.model import Ends, Place, Purpose, Trial
+from kfunctest.bisect.model import BREAK, FIX, Ends, Kind, Place, Purpose, Terms, Trial
 from kfunctest.errors import SpecError
 from kfunctest.results import Outcome
 
@@ -30,7 +30,8 @@ class _NoneTells(Exception):
 class Proof:
     """Proves the two ends by the judge's tests; ``before`` gives ever older commits than the one that was called good.
 
-    ``named`` says a commit by its id and subject.
+    ``named`` is a commit's id and subject. ``instead_of`` is the older revision that was asked for, where it is not an
+    ancestor of the newer one, and the end is their merge base.
     """
 
     judge: Judge
@@ -38,12 +39,14 @@ class Proof:
     bad: str
     before: Callable[[str], Iterator[str]]
     named: Callable[[str], str]
+    terms: Terms = BREAK
+    instead_of: str = ""
     #: The commit called good, where it was not good and an older one was taken in its place, and what was bad there.
     replaced: tuple[str, str] | None = field(default=None)
 
     def ends(self) -> Ends:
         """What separates them. Raises NotProven where nothing does, InfraError where the machine cannot tell."""
-        bad = self._place(self.bad, "bad")
+        bad = self._place(self.bad, Kind.BAD)
         try:
             return self._proven(bad, self._first_bad(bad, ENOUGH))
         except _NoneTells:
@@ -57,13 +60,34 @@ class Proof:
         voters = [test for test in suspects if test in trials.good_in(seen, suspects)]
         return self._repeated(good, bad, voters, suspects, more=more)
 
-    def _place(self, commit: str, end: str) -> Place:
+    def _place(self, commit: str, end: Kind) -> Place:
         place = self.judge.place(commit, built=True)
         if place.made is None:
-            raise NotProven(
-                f"the {end} end {self.named(commit)} cannot be judged: {place.problem}", remedy="name another commit"
-            )
+            raise self._unjudged(commit, end, place.problem)
         return place
+
+    def _end(self, commit: str, end: Kind) -> str:
+        """An end as the user may find it on the command line, or why it is not there."""
+        if self.instead_of and end is self.terms.old:
+            return f"{self.named(commit)}, the merge base of --good and --bad,"
+        return f"the {end} end {self.named(commit)}"
+
+    def _unjudged(self, commit: str, end: Kind, why: str) -> NotProven:
+        return NotProven(
+            f"{self._end(commit, end)} cannot be judged: {why}", remedy=f"name another commit with --{end}"
+        )
+
+    def _beside(self, base: str, why: str) -> NotProven:
+        """What the older revision differs by from the merge base came after that, beside the newer revision."""
+        old, kind = self.named(self.instead_of), self.terms.old
+        other = FIX if self.terms is BREAK else BREAK
+        ends = f"--bad {base[:12]} --good {self.instead_of[:12]} --find fix"
+        if other is BREAK:
+            ends = f"--good {base[:12]} --bad {self.instead_of[:12]} without --find fix"
+        return NotProven(
+            f"{self._end(base, kind)} is not {kind} ({why}): it was {other.verb} between there and --{kind} {old}",
+            remedy=f"to find that, give {ends}",
+        )
 
     def _first_bad(self, bad: Place, enough: int) -> list[Trial]:
         """Trials of the bad end by all tests, or until ``enough`` are bad, until one is bad."""
@@ -71,11 +95,10 @@ class Proof:
         made = there if enough else [trial for trial in there if not trial.cut]
         while not any(map(_all_bad, made)):
             if made and made[-1].problem:
-                raise NotProven(
-                    f"the bad end {self.named(self.bad)} cannot be judged: {made[-1].problem}",
-                    remedy="name another commit",
-                )
+                raise self._unjudged(self.bad, Kind.BAD, made[-1].problem)
             if len(made) >= max(self.judge.tries, 1):
+                if self.instead_of and self.terms is FIX:
+                    raise self._beside(self.bad, f"{_passed(made[-1])} in {len(made)} runs")
                 raise NotProven(
                     f"the bad end {self.named(self.bad)} is not bad: {_passed(made[-1])} in {len(made)} runs",
                     remedy="name the test that fails there; or is it flaky? see --tries",
@@ -100,7 +123,7 @@ class Proof:
         Raises _NoneTells where the good end is bad by these suspects, and the bad end may have ``more`` of them.
         """
         for number, commit in enumerate(self._candidates()):
-            place = self._place(commit, "good") if number == 0 else self.judge.place(commit, built=True)
+            place = self._place(commit, Kind.GOOD) if number == 0 else self.judge.place(commit, built=True)
             if place.made is None:
                 continue
             if place.image == bad.image and number == 0:
@@ -113,12 +136,17 @@ class Proof:
                 raise _NoneTells
             shown = trials.bad_in(seen, suspects)
             what = seen.problem or f"{len(shown)} of {len(suspects)} tests that fail at the bad end fail there, too"
-            self.judge.say(f"  {self.named(commit)} is not good: {what}; looking further back")
+            if self.instead_of and self.terms is BREAK:
+                beside = shown and not seen.problem
+                raise self._beside(commit, what) if beside else self._unjudged(commit, Kind.GOOD, what)
+            further = "; looking further back" if self.terms is BREAK else ""
+            self.judge.say(f"  {self.named(commit)} is not good: {what}{further}")
             self.replaced = self.replaced or (commit, what)
         why = self.replaced[1] if self.replaced else ""
+        before = ", and nothing before it" if self.terms is BREAK else ""
         raise NotProven(
-            f"the good end {self.named(self.good)} is not good, and nothing before it: {why}",
-            remedy="name an older commit with --good",
+            f"the good end {self.named(self.good)} is not good{before}: {why}",
+            remedy=f"name {self.terms.other_good} with --good",
         )
 
     def _asked(self, place: Place, suspects: Sequence[str]) -> Trial:
@@ -129,7 +157,8 @@ class Proof:
 
     def _candidates(self) -> Iterator[str]:
         yield self.good
-        yield from self.before(self.good)
+        if self.terms is BREAK:
+            yield from self.before(self.good)
 
     def _repeated(self, good: Place, bad: Place, voters: Sequence[str], suspects: Sequence[str], *, more: bool) -> Ends:
         """The ends once more, as often as asked for: what changes at the good end has no vote at the bad one."""
@@ -142,8 +171,8 @@ class Proof:
             raise _NoneTells
         if not steady:
             raise NotProven(
-                f"the good end {self.named(self.good)} is not always good: {min(unsteady)} fails there, too",
-                remedy="name an older commit with --good, or a test that always passes there",
+                f"{self._end(self.good, Kind.GOOD)} is not always good: {min(unsteady)} fails there, too",
+                remedy=f"name {self.terms.other_good} with --good, or a test that always passes there",
             )
         asked = replace(asked, voters=steady)
         self._repeat(bad, asked, enough=1)

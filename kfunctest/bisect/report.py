@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from kfunctest.bisect import trials
 from kfunctest.bisect.history import Commit, History
-from kfunctest.bisect.model import Trial, Verdict
+from kfunctest.bisect.model import BREAK, FIX, Trial, Verdict
 from kfunctest.bisect.walk import Checked, Found, Step
 from kfunctest.reports.text import one_line
 
@@ -46,7 +46,7 @@ class Report:
     facts: Facts
     #: Every commit that is named, by its id.
     commits: Mapping[str, Commit]
-    #: The trials of the culprit's image, and of its first parent's.
+    #: The trials of the culprit's image, and of that of a parent that is what a parent should be.
     culprit: tuple[Trial, ...] = ()
     parent: tuple[Trial, ...] = ()
     patches: tuple[tuple[str, str], ...] = ()
@@ -58,18 +58,23 @@ class Report:
         return str(self.commits.get(commit, commit[:12]))
 
     def evidence(self) -> tuple[str, str, str]:
-        """The failing test, what it said on the culprit, and the line that repeats it."""
-        for trial in reversed(self.culprit):
+        """The failing test, what it said on the culprit (or before the fix), and the line that repeats it."""
+        for trial in reversed(self.failing):
             for test in trials.bad_in(trial, self.found.ends.voters):
                 return test, trial.messages.get(test, trial.outcomes[test]), trial.reproduce.get(test, "")
         return "", "", ""
 
     @property
+    def failing(self) -> tuple[Trial, ...]:
+        """The trials that show what fails: the culprit's, or those before the fix."""
+        return self.culprit if self.found.terms is BREAK else self.parent
+
+    @property
     def elsewhere(self) -> tuple[str, ...]:
-        """Tests that separate the ends, and passed on the culprit each time that they were run there."""
+        """Tests that separate the ends, and passed each time that they were run where others failed."""
         voters = self.found.ends.voters
-        bad = {test for trial in self.culprit for test in trials.bad_in(trial, voters)}
-        passed = {test for trial in self.culprit for test in trials.good_in(trial, voters)}
+        bad = {test for trial in self.failing for test in trials.bad_in(trial, voters)}
+        passed = {test for trial in self.failing for test in trials.good_in(trial, voters)}
         return tuple(test for test in voters if test in passed - bad) if bad else ()
 
     @property
@@ -90,11 +95,14 @@ def as_data(report: Report) -> dict[str, Any]:
     """The report for programs."""
     found = report.found
     test, said, again = report.evidence()
+    commit = asdict(report.commits[found.culprit]) if found.culprit else None
     return {
         "format": FORMAT,
         "status": "found" if found.culprit else "range",
         "confirmed": found.confirmed,
-        "culprit": asdict(report.commits[found.culprit]) if found.culprit else None,
+        "find": found.terms.find,
+        "culprit": commit if found.terms is BREAK else None,
+        "fixed_by": None if found.terms is BREAK else commit,
         "suspects": list(found.suspects),
         "good": found.good,
         "bad": found.bad,
@@ -162,9 +170,12 @@ def markdown(report: Report) -> str:
 
 def _title(report: Report) -> str:
     found = report.found
+    doubt = "" if found.confirmed else ", but not confirmed"
     if not found.culprit:
-        return f"The culprit is one of {len(found.suspects)} commits"
-    return f"{report.named(found.culprit)} is the first bad commit{'' if found.confirmed else ', but not confirmed'}"
+        return f"The {found.terms.noun} is one of {len(found.suspects)} commits"
+    if found.terms is FIX:
+        return f"Fixed by {report.named(found.culprit)}{doubt}"
+    return f"{report.named(found.culprit)} is the first bad commit{doubt}"
 
 
 def _culprit(report: Report) -> list[str]:
@@ -178,26 +189,28 @@ def _culprit(report: Report) -> list[str]:
         ]
     commit = report.commits[found.culprit]
     test, said, again = report.evidence()
+    where = "fails there" if found.terms is BREAK else "fails on its parent, and passes there"
     shown = [f"* {path}" for path in commit.files[:20]]
     more = [f"* and {len(commit.files) - 20} more"] if len(commit.files) > 20 else []
     lines = [f"commit {commit.id}", f"Author: {commit.author}", f"Date: {commit.date}", ""]
-    lines += ["It changes", "", *shown, *more, "", f"`{test}` fails there:", "", f"    {said}", ""]
+    lines += ["It changes", "", *shown, *more, "", f"`{test}` {where}:", "", f"    {said}", ""]
     lines += [f"    {again}", ""] if again else []
     lines += ["Run again at the end:", "", "| | | verdict | bad runs |", "|---|---|---|---|"]
     lines += [_again(report, number, one) for number, one in enumerate(found.again)]
     if report.elsewhere:
         tests = ", ".join(f"`{other}` ({_runs(report, other)})" for other in report.elsewhere)
-        lines += ["", f"Another commit seems to have broken these, for they pass there: {tests}"]
+        there = "there" if found.terms is BREAK else "on its parent"
+        lines += ["", f"Another commit seems to have {found.terms.verb} these, for they pass {there}: {tests}"]
     return [*lines, ""]
 
 
 def _runs(report: Report, test: str) -> str:
-    runs = sum(test in trial.outcomes for trial in report.culprit)
+    runs = sum(test in trial.outcomes for trial in report.failing)
     return f"{runs} run{'' if runs == 1 else 's'}"
 
 
 def _again(report: Report, number: int, one: Checked) -> str:
-    who = "parent" if number else "culprit"
+    who = "parent" if number else report.found.terms.noun
     return f"| {who} | {_cell(report.named(one.commit))} | {one.kind} | {one.bad} of {one.runs} |"
 
 

@@ -14,13 +14,15 @@ from kfunctest.bisect.asked import BAD, GOOD, UNTESTABLE, say
 from kfunctest.bisect.builder import Builder
 from kfunctest.bisect.judge import Builds, Judge
 from kfunctest.bisect.memory import Memory
-from kfunctest.bisect.model import Kind, Purpose
+from kfunctest.bisect.model import BREAK, FIX, TERMS, Kind, Purpose, Terms
 from kfunctest.bisect.trials import Selection, Trials
+from kfunctest.errors import SpecError
 from kfunctest.gate.suite import Suite, pytest_suite
 from kfunctest.kernels import paths, usersgit
 from kfunctest.kernels.progress import Progress
 
-_STATUS: Final = {Kind.GOOD: GOOD, Kind.BAD: BAD, Kind.UNTESTABLE: UNTESTABLE}
+#: git's names by which a bisection shows that it was started for the other of the two.
+_FOR: Final = {terms.git_new: terms for terms in (BREAK, FIX)}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -33,7 +35,10 @@ def main(argv: Sequence[str]) -> int:
         tree = paths.written(options.tree, asked.base()).resolve()
         builder = Builder(tree, asked.read_patches(options), tuple(options.flavour), options.contract, Progress())
         folder = cache.root() / "bisect" / _key(tree, builder, tests)
-        return judged(_commit(tree), builder, pytest_suite(60.0 * options.minutes, _hide), tests, folder, options.tries)
+        terms = TERMS[options.find]
+        check_terms(tree, terms)
+        suite = pytest_suite(60.0 * options.minutes, _hide)
+        return judged(_commit(tree), builder, suite, tests, folder, options.tries, terms)
 
     return asked.ended("bisect step", work)
 
@@ -47,9 +52,11 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m kfunctest.bisect step",
         description="judge the commit that is checked out: git bisect run python -m kfunctest.bisect step -k usage",
         epilog="What stands behind a -- goes to pytest. Exit status: 0: good; 1: bad; 125: it does not build, boot or "
-        "have the kfuncs; 128 and above: the machine, or what was asked for, is at fault, and git bisect run stops",
+        "have the kfuncs; 128 and above: the machine, or what was asked for, is at fault, and git bisect run stops. "
+        "With --find fix: 0: still bad, 1: fixed",
     )
     parser.add_argument("--tree", default=".", metavar="DIR", help="the kernel's git tree (default: .)")
+    asked.add_find(parser)
     asked.add_tests(parser)
     asked.add_patch(parser)
     parser.add_argument(
@@ -64,13 +71,28 @@ def _commit(tree: Path) -> str:
     return found.stdout.strip() if found.status == 0 else history.commit_of(tree, "HEAD")
 
 
+def check_terms(tree: Path, terms: Terms) -> None:
+    """Raise SpecError where the bisection of ``tree`` looks for the other of the two: 0 and 1 would be swapped."""
+    file = Path(usersgit.ask(tree, "rev-parse", "--path-format=absolute", "--git-path", "BISECT_TERMS").stdout.strip())
+    new = (file.read_text().split() or [""])[0] if file.is_file() else ""
+    if _FOR.get(new, terms) is not terms:
+        remedy = f"git bisect start --term-old={FIX.git_old} --term-new={FIX.git_new}"
+        raise SpecError(
+            f"git bisect looks for the first {new!r} commit here, and --find {terms.find} for the first "
+            f"{terms.git_new!r} one",
+            remedy="add --find fix" if terms is BREAK else f"start it with {remedy}",
+        )
+
+
 def _key(tree: Path, builder: Builder, tests: Selection) -> str:
     patches = [patch.id for patch in builder.patches]
     words = [history.common_folder(tree), *tests.tests, "", *tests.words, "", *builder.flavours, "", *patches]
     return cache.digest(*words, builder.contract or "")
 
 
-def judged(commit: str, builds: Builds, suite: Suite, tests: Selection, folder: Path, tries: int) -> int:
+def judged(
+    commit: str, builds: Builds, suite: Suite, tests: Selection, folder: Path, tries: int, terms: Terms = BREAK
+) -> int:
     """The status for this commit. Without ends nothing tells which tests separate them: all that were chosen vote.
 
     A commit or an image that was judged before has its verdict still; what is flaky is run up to ``tries`` times.
@@ -84,7 +106,7 @@ def judged(commit: str, builds: Builds, suite: Suite, tests: Selection, folder: 
         if place.made:
             kind, why = _tried(judge, commit, tries)
     say(f"{commit[:12]} is {kind}: {why}")
-    return _STATUS[kind]
+    return {terms.old: GOOD, terms.new: BAD}.get(kind, UNTESTABLE)
 
 
 def _tried(judge: Judge, commit: str, tries: int) -> tuple[Kind, str]:

@@ -11,8 +11,9 @@ from typing import Final
 from kfunctest.bisect import trials
 from kfunctest.bisect.history import History, State
 from kfunctest.bisect.judge import Judge, Refuted
-from kfunctest.bisect.model import Ends, Kind, Place, Purpose, Verdict
+from kfunctest.bisect.model import BREAK, Ends, Kind, Place, Purpose, Terms, Verdict
 from kfunctest.bisect.proof import Proof
+from kfunctest.errors import SpecError
 
 #: How often a bisection begins anew because the last look at the culprit contradicted an earlier one.
 _ROUNDS: Final = 4
@@ -42,7 +43,7 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a bisection came to. ``confirmed``: the culprit is bad and its parents are not, also when run again."""
+    """What a bisection came to. ``confirmed``: the culprit and its parents are what they should be when run again."""
 
     ends: Ends
     good: str
@@ -57,17 +58,22 @@ class Found:
     replaced: tuple[str, str] | None = None
     #: What was learned on the way that the reader must know, one line each.
     notes: tuple[str, ...] = ()
+    terms: Terms = BREAK
 
 
 @dataclass
 class Walk:
-    """Finds the first bad commit of ``history`` between two ends."""
+    """Finds the first bad commit of ``history`` between two ends; or the first good one, by the history's terms.
+
+    ``bases`` are their merge bases, where the older end is no ancestor of the newer one. (ancestry.merge_bases)
+    """
 
     history: History
     judge: Judge
     good: str
     bad: str
     say: Callable[[str], None]
+    bases: tuple[str, ...] = ()
     steps: list[Step] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -77,8 +83,9 @@ class Walk:
         Raises NotProven, SpecError where git cannot bisect this, InfraError where the machine is at fault: what was
         found so far is kept, and the next run goes on from there.
         """
+        instead_of = self._part() if self.bases else ""
         self.say(f"bad end  {self.history.short(self.bad)}\ngood end {self.history.short(self.good)}")
-        proof = Proof(self.judge, self.good, self.bad, self._before, self.history.short)
+        proof = Proof(self.judge, self.good, self.bad, self._before, self.history.short, self.history.terms, instead_of)
         ends = proof.ends()
         self.good = proof.good
         self._say_proof(ends)
@@ -94,9 +101,23 @@ class Walk:
                 self.judge.memory.forget_arguments()
                 continue
             found = self._found(ends, state, again, proof)
-            if begun >= _ROUNDS or not again or not _contradicted(again):
+            if begun >= _ROUNDS or not again or not _contradicted(again, self.history.terms):
                 return found
             self._note(f"{state.culprit[:12]} did not hold when it was run again; the walk began anew")
+
+    def _part(self) -> str:
+        """Take a merge base for the older end, as git tests these first; returns that end."""
+        terms = self.history.terms
+        old, new = terms.in_order(self.good, self.bad)
+        base = self.bases[0]
+        self.good, self.bad = (base, new) if terms.old is Kind.GOOD else (new, base)
+        names = " and ".join(map(self.history.short, self.bases))
+        plural = "s" if len(self.bases) > 1 else ""
+        self._note(
+            f"{self.history.short(old)} is not an ancestor of {self.history.short(new)}: tested instead, as git does: "
+            f"the merge base{plural} {names}"
+        )
+        return old
 
     def _note(self, line: str) -> None:
         self.notes.append(line)
@@ -117,12 +138,13 @@ class Walk:
         words = ("rev-list", "--first-parent", f"--max-count={1 << _DOUBLINGS}", commit)
         older = self.history.git(*words).stdout.split()
         for doubling in range(_DOUBLINGS):
-            if 1 << doubling < len(older):
+            if 1 << doubling < len(older) and not self.history.cut(self.bad, [older[1 << doubling]]):
                 yield older[1 << doubling]
 
     def _walked(self, ends: Ends) -> State:
         self.steps = []
-        state = self.history.start(self.bad, [self.good])
+        old, new = self.history.terms.in_order(self.good, self.bad)
+        state = self.history.start(new, [old, *self._other_bases(ends)])
         while state.next:
             self.say(f"{self._progress(state)} {self.history.short(state.next)}")
             start = time.monotonic()
@@ -132,6 +154,25 @@ class Walk:
             self.say(f"  {verdict.kind}: {verdict.reason}{_how(verdict.place)} [{step.seconds:.0f} s]")
             state = self.history.answer(verdict.kind, state.next)
         return state
+
+    def _other_bases(self, ends: Ends) -> Iterator[str]:
+        """The merge bases beside the one that is an end: git would test these first, too.
+
+        Raises SpecError where one is not of the older end's kind: what is looked for came on more than one way.
+        """
+        terms = self.history.terms
+        for base in self.bases[1:]:
+            self.say(f"merge base {self.history.short(base)}")
+            verdict = self.judge.verdict(base, ends)
+            self.say(f"  {verdict.kind}: {verdict.reason}")
+            if verdict.kind is terms.new:
+                raise SpecError(
+                    f"the merge base {self.history.short(base)} of --good and --bad is {terms.new}, and the merge base "
+                    f"{self.history.short(self.bases[0])} is {terms.old}",
+                    remedy=f"bisect between one of them and the {terms.new} end",
+                )
+            if verdict.kind is terms.old:
+                yield base
 
     def _progress(self, state: State) -> str:
         taken = [step.seconds for step in self.steps if step.seconds > 1.0]
@@ -150,13 +191,16 @@ class Walk:
             self.say(f"once more: {self.history.short(commit)}")
             place = self.judge.place(commit, built=True)
             if place.made is not None and not place.problem:
-                self._run_again(place, ends, bad=commit == culprit)
+                self._run_again(place, ends, bad=self._should_be(commit, culprit) is Kind.BAD)
             verdict = self.judge.verdict(commit, ends)
             kinds = [trials.kind(trial, ends.voters) for trial in verdict.trials]
             bad = kinds.count(Kind.BAD)
             checked.append(Checked(commit, verdict.kind, bad, bad + kinds.count(Kind.GOOD), verdict.reason))
             self.say(f"  {verdict.kind}: {verdict.reason}")
         return tuple(checked)
+
+    def _should_be(self, commit: str, culprit: str) -> Kind:
+        return self.history.terms.new if commit == culprit else self.history.terms.old
 
     def _run_again(self, place: Place, ends: Ends, *, bad: bool) -> None:
         """Run it once; where results are flaky, until it is bad, or as often as was asked for if it should be good."""
@@ -169,9 +213,9 @@ class Walk:
             self.judge.trial(place, Purpose.AGAIN, ends)
 
     def _found(self, ends: Ends, state: State, again: Sequence[Checked], proof: Proof) -> Found:
-        parents = again[1:]
-        kinds = {one.kind for one in parents}
-        confirmed = bool(again) and again[0].kind is Kind.BAD and Kind.GOOD in kinds and Kind.BAD not in kinds
+        terms = self.history.terms
+        kinds = {one.kind for one in again[1:]}
+        confirmed = bool(again) and again[0].kind is terms.new and terms.old in kinds and terms.new not in kinds
         return Found(
             ends=ends,
             good=self.good,
@@ -184,12 +228,13 @@ class Walk:
             confirmed=confirmed,
             replaced=proof.replaced,
             notes=tuple(self.notes),
+            terms=terms,
         )
 
 
-def _contradicted(again: Sequence[Checked]) -> bool:
-    """Whether git's answer cannot stand: the culprit is not bad any more, or a parent is."""
-    return again[0].kind is not Kind.BAD or any(one.kind is Kind.BAD for one in again[1:])
+def _contradicted(again: Sequence[Checked], terms: Terms) -> bool:
+    """Whether git's answer cannot stand: the culprit is not what it should be any more, or a parent is that, too."""
+    return again[0].kind is not terms.new or any(one.kind is terms.new for one in again[1:])
 
 
 def _how(place: Place) -> str:
