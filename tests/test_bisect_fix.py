@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 from collections import Counter
@@ -35,6 +36,13 @@ def linux(tmp_path: Path, cache_here: Path) -> Path:
     return tmp_path / "linux"
 
 
+@pytest.fixture
+def fixed(tmp_path: Path, cache_here: Path) -> Path:
+    """A tree of seven commits, in which c4 fixes b."""
+    linear(tmp_path / "linux", *(memcontrol("b=failed" if number < 4 else "", number) for number in range(7)))
+    return tmp_path / "linux"
+
+
 def linear(tree: Path, *contents: str) -> dict[str, str]:
     """Commits c0, c1, ... with these contents of mm/memcontrol.c."""
     writer = Writer(tree)
@@ -53,6 +61,7 @@ def test_the_first_good_commit_is_found_among_ranges_that_cannot_be_tested(linux
     found = fix(linux, "main~200", "main", MirroredSuite())
     assert (found.culprit, found.status) == ("c137", commands.GOOD)
     assert (found.report["find"], found.report["confirmed"], found.report["culprit"]) == ("fix", True, None)
+    assert found.notes == "", "nothing contradicted it"
     assert {step["verdict"] for step in found.steps} == {"good", "bad", "untestable"}
     text = found.text(report.MARKDOWN)
     assert text.startswith("# Fixed by ")
@@ -63,20 +72,20 @@ def test_the_first_good_commit_is_found_among_ranges_that_cannot_be_tested(linux
     assert "culprit" not in text
 
 
-def test_git_replays_the_log_of_a_fix(linux: Path) -> None:
-    found = fix(linux, "main~200", "main", MirroredSuite())
-    fakesource.git(linux, "reset", "--hard", "--quiet")
-    said = fakesource.git(linux, "bisect", "replay", found.folder / report.LOG)
+def test_git_replays_the_log_of_a_fix(fixed: Path) -> None:
+    found = fix(fixed, "main~6", "main", PlayedSuite())
+    fakesource.git(fixed, "reset", "--hard", "--quiet")
+    said = fakesource.git(fixed, "bisect", "replay", found.folder / report.LOG)
     fixed_by = found.report["fixed_by"]
     assert isinstance(fixed_by, dict)
     assert f"{fixed_by['id']} is the first fixed commit" in said
     assert "--no-checkout" not in found.text(report.LOG)
 
 
-def test_the_mail_says_what_it_was_fixed_by_and_is_no_report_of_a_regression(linux: Path) -> None:
-    text = fix(linux, "main~200", "main", MirroredSuite()).text("mail.txt")
+def test_the_mail_says_what_it_was_fixed_by_and_is_no_report_of_a_regression(fixed: Path) -> None:
+    text = fix(fixed, "main~6", "main", PlayedSuite()).text("mail.txt")
     head, _, body = text.partition("\n\n")
-    assert "Subject: [FIXED] c137" in head
+    assert "Subject: [FIXED] c4" in head
     assert "To: A U Thor <author@example.org>" in head
     assert "regression" not in text.casefold()
     assert "regzbot" not in text
@@ -98,12 +107,19 @@ def test_tests_that_an_earlier_commit_fixed_are_named(tmp_path: Path, cache_here
     assert ends["void"] == [A], "it fails at both ends"
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_what_failed_one_run_in_two_before_it_was_fixed_is_found(tmp_path: Path, cache_here: Path, seed: int) -> None:
     tree = tmp_path / "linux"
-    linear(tree, *(memcontrol("b=flaky" if number < 5 else "", number) for number in range(9)))
+    ids = linear(tree, *(memcontrol("b=flaky" if number < 5 else "", number) for number in range(9)))
     found = fix(tree, "main~8", "main", PlayedSuite(seed), tries=10)
     assert (found.culprit, found.status) == ("c5", commands.GOOD)
+    lines = [json.loads(line) for line in found.text("judged.jsonl").splitlines()]
+    again = [line["trial"] for line in lines if line.get("trial", {}).get("purpose") == "again"]
+    ends = {
+        commit: [trial["outcomes"][B] for trial in again if trial["commit"] == ids[commit]] for commit in ("c4", "c5")
+    }
+    assert ends["c5"] == ["passed"] * 10, "what should be good is run as often as asked for"
+    assert ends["c4"].index("failed") == len(ends["c4"]) - 1, "what should be bad until it is bad"
 
 
 def test_a_fix_that_does_not_hold_when_run_again_is_not_the_last_word(tmp_path: Path, cache_here: Path) -> None:
@@ -123,7 +139,7 @@ def test_a_fix_that_does_not_hold_when_run_again_is_not_the_last_word(tmp_path: 
 
     found = fix(tree, "main~4", "main", Lies(), tries=3)
     assert (found.culprit, found.status) == ("c3", commands.GOOD)
-    assert "began anew" in found.notes
+    assert found.notes.count("began anew") == 1
 
 
 def test_a_range_that_cannot_be_tested_holds_the_fix(tmp_path: Path, cache_here: Path) -> None:
@@ -139,16 +155,16 @@ def test_a_good_end_that_is_bad_is_an_error_for_no_older_commit_can_be_the_fixed
     tmp_path: Path, cache_here: Path
 ) -> None:
     tree = tmp_path / "linux"
-    ids = linear(tree, BAD, f"{BAD} ", f"{BAD}  ")
+    ids = linear(tree, memcontrol(""), BAD, f"{BAD} ")
     with pytest.raises(NotProven, match=rf"the good end {ids['c2'][:12]} .* is not good: 1 of 1 tests") as refused:
         fix(tree, "main~1", "main", PlayedSuite())
     assert refused.value.remedy == "name a newer commit with --good"
 
 
 def random_history(tree: Path, seed: int) -> int:
-    """From 2 to 30 commits, of which one breaks b, and some cannot be tested or touch nothing; returns their number."""
+    """From 2 to 21 commits, of which one breaks b, and some cannot be tested or touch nothing; returns their number."""
     choose = random.Random(seed)
-    last = choose.randint(1, 30)
+    last = choose.randint(1, 20)
     culprit = choose.randint(1, last)
     writer = Writer(tree)
     writer.commit("c0", BASE)
@@ -174,7 +190,7 @@ def outcome(found: Bisected) -> tuple[object, ...]:
     return found.culprit, found.report["suspects"], found.status, found.report["confirmed"]
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(12))
 def test_a_fix_is_found_where_a_break_is_with_as_many_builds(tmp_path: Path, cache_here: Path, seed: int) -> None:
     """On the same commits, by a suite that finds the opposite of each."""
     tree = tmp_path / "linux"
@@ -190,10 +206,10 @@ def test_a_fix_is_found_where_a_break_is_with_as_many_builds(tmp_path: Path, cac
     assert [(step["commit"], other.get(step["verdict"], step["verdict"])) for step in fixed.steps] == verdicts
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(6))
 def test_backwards_a_break_is_a_fix(tmp_path: Path, cache_here: Path, seed: int) -> None:
     choose = random.Random(seed)
-    last = choose.randint(1, 30)
+    last = choose.randint(1, 20)
     culprit = choose.randint(1, last)
     contents = [memcontrol("b=failed" if number >= culprit else "", number) for number in range(last + 1)]
     linear(tmp_path / "there" / "linux", *contents)
@@ -214,20 +230,20 @@ def test_a_step_that_looks_for_a_fix_ends_with_gits_status_for_the_other_side(
     assert step.judged(ids["c0"], builds, PlayedSuite(), Selection(), tmp_path / "state", 1, FIX) == status
 
 
-def test_git_bisect_run_finds_the_fix_by_steps(linux: Path, tmp_path: Path) -> None:
-    fakesource.git(linux, "reset", "--hard", "--quiet")
+def test_git_bisect_run_finds_the_fix_by_steps(fixed: Path, tmp_path: Path) -> None:
+    fakesource.git(fixed, "reset", "--hard", "--quiet")
     script = tmp_path / "step.py"
     script.write_text(
         f"import sys\nsys.path.insert(0, {str(CHECKOUT)!r})\nfrom pathlib import Path\n"
         "from kfunctest.bisect import step\nfrom kfunctest.bisect.model import FIX\n"
-        "from kfunctest.bisect.trials import Selection\nfrom tests.bisecting import MirroredSuite, PlayedBuilds\n"
-        f"tree, state = Path({str(linux)!r}), Path({str(tmp_path / 'state')!r})\n"
+        "from kfunctest.bisect.trials import Selection\nfrom tests.bisecting import PlayedBuilds, PlayedSuite\n"
+        f"tree, state = Path({str(fixed)!r}), Path({str(tmp_path / 'state')!r})\n"
         "commit, builds = step._commit(tree), PlayedBuilds(tree, state)\n"
-        "sys.exit(step.judged(commit, builds, MirroredSuite(), Selection(), state, 1, FIX))\n"
+        "sys.exit(step.judged(commit, builds, PlayedSuite(), Selection(), state, 1, FIX))\n"
     )
-    fakesource.git(linux, "bisect", "start", "--term-old=broken", "--term-new=fixed", "main", "main~200")
-    said = fakesource.git(linux, "bisect", "run", sys.executable, script)
-    assert f"{fakesource.git(linux, 'rev-parse', 'main~63')} is the first fixed commit" in said
+    fakesource.git(fixed, "bisect", "start", "--term-old=broken", "--term-new=fixed", "main", "main~6")
+    said = fakesource.git(fixed, "bisect", "run", sys.executable, script)
+    assert f"{fakesource.git(fixed, 'rev-parse', 'main~2')} is the first fixed commit" in said
 
 
 @pytest.mark.parametrize(
@@ -241,22 +257,22 @@ def test_git_bisect_run_finds_the_fix_by_steps(linux: Path, tmp_path: Path) -> N
     ],
 )
 def test_a_step_in_a_bisection_for_the_other_of_the_two_is_rejected(
-    linux: Path, words: tuple[str, ...], terms: Terms, said: str
+    fixed: Path, words: tuple[str, ...], terms: Terms, said: str
 ) -> None:
-    fakesource.git(linux, "reset", "--hard", "--quiet")
-    step.check_terms(linux, terms)
-    fakesource.git(linux, "bisect", "start", *words, "main", "main~200")
+    fakesource.git(fixed, "reset", "--hard", "--quiet")
+    step.check_terms(fixed, terms)
+    fakesource.git(fixed, "bisect", "start", *words, "main", "main~6")
     if not said:
-        step.check_terms(linux, terms)
+        step.check_terms(fixed, terms)
         return
     with pytest.raises(SpecError) as refused:
-        step.check_terms(linux, terms)
+        step.check_terms(fixed, terms)
     assert refused.value.remedy == said
 
 
 def test_the_command_line_names_what_is_looked_for(
-    linux: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["--tree", str(linux), "--good", "main~200", "--bad", "main", "--results", str(tmp_path / "results")]
+    words = ["--tree", str(fixed), "--good", "main~6", "--bad", "main", "--results", str(tmp_path / "results")]
     assert entry.main([*words, "--find", "fix"]) == commands.ABORT + 4
     assert capsys.readouterr().err.endswith("to find what broke it, leave --find fix out; else swap the two\n")
