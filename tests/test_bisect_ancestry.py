@@ -77,6 +77,14 @@ def test_revisions_the_wrong_way_round_are_rejected_and_the_remedy_names_find_fi
     assert remedy == "to find what broke it, leave --find fix out; else swap the two"
 
 
+def test_ids_of_either_kind_can_be_asked_about(bench: Bench) -> None:
+    bench.tree.mkdir()
+    fakesource.git(bench.tree, "init", "--quiet", "--object-format=sha256", "--initial-branch=main")
+    bench.linear(OLD, NEW)
+    assert "is an ancestor of" in bench.rejected("main", "main~1")[0]
+    assert bench.bisect("main~1", "main").culprit == "c1"
+
+
 def test_revisions_without_a_common_commit_are_rejected(bench: Bench) -> None:
     bench.linear(OLD, NEW)
     other = Writer(bench.tree, branch="other")

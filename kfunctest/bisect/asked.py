@@ -70,7 +70,7 @@ def add_find(parser: argparse.ArgumentParser) -> None:
         "--find",
         choices=tuple(TERMS),
         default=BREAK.find,
-        help="the commit that broke it, or the one that fixed it: --bad is then the older revision (default: break)",
+        help="the commit that broke it (default), or the one that fixed it",
     )
 
 

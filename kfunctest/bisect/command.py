@@ -84,7 +84,9 @@ def _parser() -> argparse.ArgumentParser:
         "--tree", default=".", metavar="DIR", help="the kernel's git tree; it is only read (default: .)"
     )
     parser.add_argument("--good", required=True, metavar="REV", help="a commit at which it worked")
-    parser.add_argument("--bad", required=True, metavar="REV", help="a commit at which it does not")
+    parser.add_argument(
+        "--bad", required=True, metavar="REV", help="one at which it does not; --find fix: the older one"
+    )
     asked.add_find(parser)
     asked.add_tests(parser)
     asked.add_patch(parser)

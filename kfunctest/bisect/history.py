@@ -79,7 +79,8 @@ class History:
         objects = usersgit.ask(tree, "rev-parse", "--path-format=absolute", "--git-path", "objects").stdout.strip()
         if not (folder / "HEAD").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            argv = [proc.need("git"), "init", "--quiet", "--bare", "--template=", str(folder)]
+            ids = usersgit.ask(tree, "rev-parse", "--show-object-format").stdout.strip()
+            argv = [proc.need("git"), "init", "--quiet", "--bare", "--template=", f"--object-format={ids}", str(folder)]
             proc.run(argv, seconds=_SECONDS, env=clean_environment())
             (folder / "info").mkdir(exist_ok=True)
         (folder / "objects" / "info" / "alternates").write_text(f"{objects}\n")
