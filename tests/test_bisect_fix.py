@@ -161,6 +161,23 @@ def test_a_good_end_that_is_bad_is_an_error_for_no_older_commit_can_be_the_fixed
     assert refused.value.remedy == "name a newer commit with --good"
 
 
+@pytest.mark.parametrize(
+    "terms, other",
+    [(BREAK, "was it fixed since? see --find fix"), (FIX, "was it broken since? leave --find fix out")],
+)
+def test_a_bad_end_that_is_good_may_be_the_other_of_the_two(
+    tmp_path: Path, cache_here: Path, terms: Terms, other: str
+) -> None:
+    tree = tmp_path / "linux"
+    contents = [BAD, memcontrol("")] if terms is BREAK else [memcontrol(""), BAD]
+    linear(tree, *contents)
+    ends = ("main~1", "main") if terms is BREAK else ("main", "main~1")
+    wanted = bisecting.asked(tree, tmp_path / "results", *ends, terms=terms)
+    with pytest.raises(NotProven, match="is not bad") as refused:
+        bisecting.run(wanted, PlayedBuilds(tree, tmp_path / "played"), PlayedSuite())
+    assert refused.value.remedy.endswith(other)
+
+
 def random_history(tree: Path, seed: int) -> int:
     """From 2 to 21 commits, of which one breaks b, and some cannot be tested or touch nothing; returns their number."""
     choose = random.Random(seed)

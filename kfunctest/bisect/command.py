@@ -168,7 +168,8 @@ def _tools(wanted: Asked, builds: Builds) -> Sequence[str]:
 
 def _write(folder: Path, found: Found, facts: Facts, wanted: Asked, log: History, memory: Memory) -> None:
     commits = report.commits(found, log)
-    parent = next((one.commit for one in found.again[1:] if one.kind is found.terms.old), "")
+    parents = sorted(found.again[1:], key=lambda one: one.kind is not found.terms.old)
+    parent = parents[0].commit if parents else ""
     images = [place.image if (place := memory.places.get(one)) else "" for one in (found.culprit, parent)]
     whole = Report(
         found=found,

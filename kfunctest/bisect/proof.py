@@ -99,9 +99,10 @@ class Proof:
             if len(made) >= max(self.judge.tries, 1):
                 if self.instead_of and self.terms is FIX:
                     raise self._beside(self.bad, f"{_passed(made[-1])} in {len(made)} runs")
+                other = "fixed since? see --find fix" if self.terms is BREAK else "broken since? leave --find fix out"
                 raise NotProven(
                     f"the bad end {self.named(self.bad)} is not bad: {_passed(made[-1])} in {len(made)} runs",
-                    remedy="name the test that fails there; or is it flaky? see --tries",
+                    remedy=f"name the test that fails there; is it flaky? see --tries; was it {other}",
                 )
             made.append(self.judge.trial(bad, Purpose.WHOLE, enough=enough))
         return made
