@@ -147,8 +147,49 @@ def test_name_that_only_ends_like_another_is_not_found(btf: Btf) -> None:
         btf.struct("rgs")
 
 
+#: Kind 20 with 4 bytes once and 8 each, between two enums; and what a kernel that knows it would say of its size.
+UNKNOWN = struct.pack("<III", 1, 20 << 24 | 2, 0) + bytes(4) + bytes(16)
+ENUM_BEFORE, ENUM_AFTER = (struct.pack("<III", name, 6 << 24 | 1, 4) + struct.pack("<Ii", 7, 5) for name in (1, 12))
+LAYOUT = bytes(4 * 20) + struct.pack("<BBH", 4, 8, 0)
+
+
+def with_layout(layout: bytes, order: str = "tsl", cut: int = 0) -> bytes:
+    """BTF with an unknown kind and a header of 32 bytes: its sections in this order, the last ``cut`` bytes gone."""
+    sections = {"t": ENUM_BEFORE + UNKNOWN + ENUM_AFTER, "s": b"\0first\0ITEM\0second\0", "l": layout}
+    body, at = b"", {}
+    for name in order:
+        at[name] = len(body)
+        body += sections[name]
+    places = [number for name in "tsl" for number in (at[name], len(sections[name]))]
+    return (struct.pack("<HBBI6I", 0xEB9F, 1, 0, 32, *places) + body)[: -cut or None]
+
+
+@pytest.mark.parametrize("order", ["tsl", "tls", "lts"])
+def test_unknown_kind_is_skipped_by_its_layout(order: str) -> None:
+    """As bpftool and libbpf do: include/uapi/linux/btf.h, struct btf_layout."""
+    found = Btf(with_layout(LAYOUT, order))
+    assert len(found) == 3
+    assert (found.enum("first"), found.enum("second")) == ({"ITEM": 5}, {"ITEM": 5})
+
+
+@pytest.mark.parametrize("layout", [b"", LAYOUT[:80], LAYOUT[:80] + struct.pack("<BBH", 3, 8, 0)])
+def test_unknown_kind_without_a_usable_layout_is_an_error(layout: bytes) -> None:
+    with pytest.raises(BtfError, match=r"type 2 of the BTF is of kind 20, .* no layout of it"):
+        Btf(with_layout(layout))
+
+
+def test_layout_that_reaches_beyond_the_btf_is_an_error() -> None:
+    with pytest.raises(BtfError, match="cut short"):
+        Btf(with_layout(LAYOUT, cut=1))
+
+
+def test_unknown_kind_has_no_ctypes_counterpart() -> None:
+    with pytest.raises(BtfError, match=r"a type of kind 20, 'first' .* has no ctypes counterpart"):
+        Btf(with_layout(LAYOUT)).ctype(2)
+
+
 def test_newer_kind_is_an_error_that_names_it() -> None:
-    with pytest.raises(BtfError, match=r"type 1 of the BTF is of kind 21, .* knows 1 to 19"):
+    with pytest.raises(BtfError, match=r"type 1 of the BTF is of kind 21, .* knows 1 to 19\)"):
         Btf(blob(struct.pack("<III", 0, 21 << 24, 0)))
 
 

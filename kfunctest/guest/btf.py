@@ -30,6 +30,9 @@ KINDS = ("void", "int", "pointer", "array", "struct", "union", "enum", "forward 
 _FIXED = {INT: 1, ARRAY: 3, VAR: 1, DECL_TAG: 1}
 _ELEMENT = {STRUCT: 3, UNION: 3, ENUM: 2, FUNC_PROTO: 2, DATASEC: 3, ENUM64: 3}
 
+#: Kinds that only qualify or rename the type that they refer to.
+_SEEN_THROUGH = (TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG)
+
 _MAGIC = 0xEB9F
 _SIGNED, _BOOL = 1, 4  # BTF_INT_SIGNED, BTF_INT_BOOL
 # fmt: off
@@ -41,13 +44,14 @@ _INTEGERS: dict[tuple[int, bool], CType] = {
 
 
 class BtfError(ValueError):
-    """The BTF is damaged, of a newer format, or holds a type that has no ctypes counterpart here."""
+    """The BTF is damaged, holds a kind that its layout does not describe, or a type without a ctypes counterpart."""
 
 
 class Btf:
     """The types of one BTF blob.
 
-    Raises BtfError when ``raw`` is no little-endian BTF, is cut short, or holds a kind of type that is unknown here.
+    A kind of type that is unknown here is skipped by the layout section, which kernels from 7.1 on may have. Raises
+    BtfError when ``raw`` is no little-endian BTF, is cut short, or holds an unknown kind that no layout describes.
     """
 
     def __init__(self, raw: bytes) -> None:
@@ -58,13 +62,14 @@ class Btf:
         )
         if magic != _MAGIC:
             raise BtfError(f"BTF begins with the bytes 9f eb, this with {raw[:2].hex(' ')}")
-        if header + max(types_at + types_len, strings_at + strings_len) > len(raw):
+        layout_at, layout_len = struct.unpack_from("<II", raw, 24) if header >= 32 <= len(raw) else (0, 0)
+        if header + max(types_at + types_len, strings_at + strings_len, layout_at + layout_len) > len(raw):
             raise BtfError(f"the BTF is cut short: {len(raw)} bytes")
         self._strings = raw[header + strings_at : header + strings_at + strings_len]
         if types_len % 4:
             raise BtfError(f"the BTF's type section has {types_len} bytes, which is no multiple of 4")
         self._words = memoryview(raw)[header + types_at : header + types_at + types_len].cast("I")
-        self._starts = _starts(self._words)
+        self._starts = _starts(self._words, raw[header + layout_at : header + layout_at + layout_len])
         self._by_name: dict[int, list[int]] | None = None
         self._ctypes: dict[int, CType] = {}
 
@@ -147,7 +152,7 @@ class Btf:
 
     def _make(self, type_id: int) -> CType:
         kind, signed, size, elements = self._decode(type_id)
-        if kind in (TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG):
+        if kind in _SEEN_THROUGH:
             return self.ctype(size)
         if kind == PTR:
             return ctypes.c_uint64
@@ -163,7 +168,8 @@ class Btf:
             signed = bool(encoding & _SIGNED)
         if kind in (INT, ENUM, ENUM64) and (size, signed) in _INTEGERS:
             return _INTEGERS[size, signed]
-        raise BtfError(f"{KINDS[kind]} {self.name(type_id)!r} of {size} bytes has no ctypes counterpart here")
+        what = KINDS[kind] if kind < len(KINDS) else f"a type of kind {kind},"
+        raise BtfError(f"{what} {self.name(type_id)!r} of {size} bytes has no ctypes counterpart here")
 
     def _make_struct(self, type_id: int) -> CType:
         kind, bit_fields, size, members = self._decode(type_id)
@@ -204,13 +210,19 @@ class Btf:
         return self._strings[offset : self._strings.index(0, offset)].decode()
 
 
-def _starts(words: memoryview) -> list[int]:
+def _starts(words: memoryview, layout: bytes) -> list[int]:
     """Where each type begins, in words, by type id; id 0 is void and has no place.
 
     Bits as of Linux 7.2: the kind has seven, the count of elements twenty-four; earlier kernels left the rest zero.
     """
     each = [_ELEMENT.get(kind, 0) for kind in range(len(KINDS))]
     once = [3 + _FIXED.get(kind, 0) for kind in range(len(KINDS))]
+    # struct btf_layout, by kind: bytes behind the first three words, bytes of each element, flags.
+    for fixed, element, _flags in struct.iter_unpack("<BBH", layout[4 * len(KINDS) : len(layout) & ~3]):
+        if fixed % 4 or element % 4:
+            break
+        once.append(3 + fixed // 4)
+        each.append(element // 4)
     starts = [0]
     append = starts.append
     at, end = 0, len(words)
@@ -225,8 +237,8 @@ def _starts(words: memoryview) -> list[int]:
             raise BtfError(f"type {len(starts) - 1} of the BTF is cut short") from None
         kind = words[at + 1] >> 24 & 0x7F
         raise BtfError(
-            f"type {len(starts) - 1} of the BTF is of kind {kind}, which is newer than this reader "
-            f"(it knows 1 to {len(KINDS) - 1})"
+            f"type {len(starts) - 1} of the BTF is of kind {kind}, which is newer than this reader (it knows 1 to "
+            f"{len(KINDS) - 1}), and the BTF has no layout of it"
         ) from None
     if at != end:
         raise BtfError(f"type {len(starts) - 1} of the BTF is cut short")
