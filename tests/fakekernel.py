@@ -9,7 +9,8 @@ import lzma
 import struct
 import tarfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from kfunctest import contract, proc
@@ -25,25 +26,88 @@ CONFIG = "".join(
     f"CONFIG_{name}=y\n"
     for name in ("CGROUPS", "MEMCG", "BPF_SYSCALL", "BPF_JIT", "DEBUG_INFO_BTF", "9P_FS", "NET_9P_VIRTIO")
 )
-_ENUM, _FUNC, _FUNC_PROTO = 6, 12, 13
+MEMCG = "ptr struct"
+_ENUM, _FUNC, _FUNC_PROTO, _DECL_TAG = 6, 12, 13, 17
+#: What refers to the type behind it; the last word of a type is ``void`` or one of _ENDS, with its name.
+_REFERS = {"ptr": 2, "typedef": 8, "volatile": 9, "const": 10, "restrict": 11, "tag": 18}
+_ENDS = {"struct": (4, "mem_cgroup"), "forward": (7, "mem_cgroup"), "other": (4, "cgroup")}
 
 
-def btf(enums: Mapping[str, Mapping[str, int]], functions: Iterable[str]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function with a prototype: types are words like ``ptr const struct``, a pointer to a const mem_cgroup."""
+
+    name: str
+    arguments: tuple[str, ...] = ()
+    returns: str = "void"
+    tagged: bool = False
+
+
+class _Types:
+    """The type section and the strings of BTF while they grow. Type 1 is a prototype without arguments."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.raw = bytearray()
+        self.strings = bytearray(b"\0")
+        self.add("", _FUNC_PROTO)
+
+    def add(self, name: str, kind: int, size: int = 0, elements: bytes = b"", count: int = 0) -> int:
+        self.raw += struct.pack("<III", self.string(name) if name else 0, kind << 24 | count, size) + elements
+        self.count += 1
+        return self.count
+
+    def string(self, text: str) -> int:
+        self.strings.extend(text.encode() + b"\0")
+        return len(self.strings) - len(text) - 1
+
+    def type(self, words: str) -> int:
+        *refer, last = words.split()
+        found = 0
+        if last in _ENDS:
+            kind, name = _ENDS[last]
+            found = self.add(name, kind)
+        for word in reversed(refer):
+            found = self.add("t" if word in ("typedef", "tag") else "", _REFERS[word], found)
+        return found
+
+    def function(self, function: Function) -> int:
+        arguments = b"".join(struct.pack("<II", 0, self.type(words)) for words in function.arguments)
+        returns = self.type(function.returns)
+        proto = self.add("", _FUNC_PROTO, returns, arguments, len(function.arguments))
+        found = self.add(function.name, _FUNC, proto)
+        if function.tagged:
+            self.add("bpf_kfunc", _DECL_TAG, found, struct.pack("<i", -1))
+        return found
+
+
+def btf(enums: Mapping[str, Mapping[str, int]], functions: Iterable[str | Function]) -> bytes:
     """BTF with these enums and functions (Documentation/bpf/btf.rst)."""
-    strings = bytearray(b"\0")
+    return _btf(enums, functions)[0]
 
-    def string(text: str) -> int:
-        strings.extend(text.encode() + b"\0")
-        return len(strings) - len(text) - 1
 
-    types = bytearray(struct.pack("<III", 0, _FUNC_PROTO << 24, 0))
+def _btf(enums: Mapping[str, Mapping[str, int]], functions: Iterable[str | Function]) -> tuple[bytes, dict[str, int]]:
+    types = _Types()
     for name, members in enums.items():
-        types += struct.pack("<III", string(name), _ENUM << 24 | len(members), 4)
-        for member, value in members.items():
-            types += struct.pack("<Ii", string(member), value)
-    for name in functions:
-        types += struct.pack("<III", string(name), _FUNC << 24, 1)
-    return struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(types), len(types), len(strings)) + types + strings
+        elements = b"".join(struct.pack("<Ii", types.string(member), value) for member, value in members.items())
+        types.add(name, _ENUM, 4, elements, len(members))
+    ids = {}
+    for function in functions:
+        if isinstance(function, Function):
+            ids[function.name] = types.function(function)
+        else:
+            ids[function] = types.add(function, _FUNC, 1)
+    sizes = len(types.raw), len(types.raw), len(types.strings)
+    return struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, *sizes) + types.raw + types.strings, ids
+
+
+def btf_ids(ids: Mapping[str, int], sets: Iterable[Sequence[str]]) -> bytes:
+    """The section ``.BTF_ids`` with these sets of kfuncs, between lists of ids that are no sets."""
+    content = struct.pack("<III", 0, 3, 7)
+    for members in sets:
+        pairs = (struct.pack("<II", ids[name], 16) for name in sorted(members, key=ids.__getitem__))
+        content += struct.pack("<II", len(members), 1) + b"".join(pairs) + struct.pack("<II", 2, 9)
+    return content
 
 
 def elf(sections: Mapping[str, bytes], machine: int = 62) -> bytes:
@@ -68,11 +132,20 @@ def elf(sections: Mapping[str, bytes], machine: int = 62) -> bytes:
     )
 
 
-def vmlinux(*, functions: Iterable[str] | None = None, with_btf: bool = True, config: str | None = None) -> bytes:
+def vmlinux(
+    *,
+    functions: Iterable[str | Function] | None = None,
+    more: Iterable[str | Function] = (),
+    sets: Iterable[Sequence[str]] = (),
+    enums: Mapping[str, Mapping[str, int]] = ENUMS,
+    with_btf: bool = True,
+    config: str | None = None,
+) -> bytes:
     """What a kernel image unpacks to; all kfuncs and the memory controller are there unless told otherwise."""
     if functions is None:
         functions = [*sorted(contract.ALL), "mem_cgroup_css_alloc"]
-    sections = {".BTF": btf(ENUMS, functions)} if with_btf else {}
+    content, ids = _btf(enums, [*functions, *more])
+    sections = {".BTF": content, ".BTF_ids": btf_ids(ids, sets)} if with_btf else {}
     if config is not None:
         sections[".rodata"] = b"IKCFG_ST" + gzip(config.encode()) + b"IKCFG_ED"
     return elf({".text": b"\x90" * 16, **sections})

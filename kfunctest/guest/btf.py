@@ -91,10 +91,32 @@ class Btf:
             values[self._string(element[0])] = value - (1 << bits) if signed and value >> bits - 1 else value
         return values
 
-    def functions(self) -> frozenset[str]:
-        """The names of all functions: in a kernel's BTF the kfuncs are among them."""
+    def functions(self) -> dict[int, str]:
+        """The names of all functions, by id: in a kernel's BTF the kfuncs are among them."""
         words, string = self._words, self._string
-        return frozenset(string(words[at]) for at in self._starts[1:] if words[at + 1] >> 24 & 0x7F == FUNC)
+        return {
+            type_id: string(words[at])
+            for type_id, at in enumerate(self._starts)
+            if type_id and words[at + 1] >> 24 & 0x7F == FUNC
+        }
+
+    def signature(self, function: int) -> list[str]:
+        """What the function with this id returns, and then each argument: the struct that it points to, or empty."""
+        _kind, _flag, returned, arguments = self._decode(self._words[self._starts[function] + 2])
+        return [self._pointed_to(type_id) for type_id in (returned, *(argument[1] for argument in arguments))]
+
+    def _pointed_to(self, type_id: int) -> str:
+        """The struct that a pointer leads to, past typedefs, qualifiers and tags; empty where this is no such type."""
+        pointers = 0
+        for _ in range(len(self._starts)):  # a damaged BTF may refer to itself
+            kind, _flag, next_id, _records = self._decode(type_id)
+            if kind in (STRUCT, FWD):
+                return self.name(type_id) if pointers == 1 else ""
+            if kind != PTR and kind not in _SEEN_THROUGH:
+                break
+            pointers += kind == PTR
+            type_id = next_id
+        return ""
 
     def struct(self, name: str) -> CType:
         """``struct name``, ``union name`` or the typedef as a ctypes type. Raises KeyError when there is none."""

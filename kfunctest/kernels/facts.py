@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from kfunctest import cache
+from kfunctest.contract import ALL
 from kfunctest.errors import InfraError, SpecError
 from kfunctest.guest.btf import Btf, BtfError
-from kfunctest.kernels import config, image
+from kfunctest.kernels import config, image, memcg_kfuncs
 from kfunctest.kernels.model import ENUMS, Facts
 
 #: Part of the cache's key: raise it when what is read, or how it is written, changes.
-_FORMAT: Final = "facts-4"
+_FORMAT: Final = "facts-5"
 
-#: What the names of the kfunc family begin with, so that one that no contract knows is seen too.
-FAMILY: Final = ("bpf_get_root_mem_cgroup", "bpf_get_mem_cgroup", "bpf_put_mem_cgroup", "bpf_mem_cgroup_")
 #: What the names of the kfuncs begin with that programs of selftests/bpf call.
 _CALLED: Final = ("bpf_", "css_rstat_")
 #: A function of mm/memcontrol.c whose address is taken, so that it is there whenever CONFIG_MEMCG is.
@@ -62,13 +61,15 @@ def read(path: Path) -> Reading:
 
 def of_btf(raw: bytes, whose: str) -> Facts:
     """The facts in a kernel's BTF. Raises SpecError, with ``whose`` it is, when it cannot be read."""
-    return _facts(_read_btf(raw, whose))
+    return _facts(_read_btf(raw, b"", whose))
 
 
 def _facts(kept: dict[str, Any]) -> Facts:
+    kfuncs = frozenset(kept["kfuncs"])
     return Facts(
         enums=tuple((name, tuple((str(k), int(v)) for k, v in members)) for name, members in kept["enums"]),
-        kfuncs=frozenset(kept["kfuncs"]),
+        kfuncs=kfuncs & ALL,
+        unknown_kfuncs=kfuncs - ALL,
         bpf_functions=frozenset(kept["bpf_functions"]),
         memcg=bool(kept["memcg"]),
         btf_size=int(kept["btf_size"]),
@@ -83,15 +84,16 @@ def _read_payload(header: image.Image) -> dict[str, object]:
             f"{header.path} ({header.release}) has no BTF, by which kfuncs are found",
             remedy="build it with CONFIG_DEBUG_INFO_BTF=y",
         )
-    return {**_read_btf(raw, str(header.path)), "config": config.embedded(elf)}
+    ids = image.section(elf, ".BTF_ids") or b""
+    return {**_read_btf(raw, ids, str(header.path)), "config": config.embedded(elf)}
 
 
-def _read_btf(raw: bytes, whose: str) -> dict[str, object]:
+def _read_btf(raw: bytes, ids: bytes, whose: str) -> dict[str, object]:
     try:
         btf = Btf(raw)
     except BtfError as error:
         raise SpecError(f"the BTF of {whose} cannot be read: {error}") from error
-    functions = btf.functions()
+    functions = frozenset(btf.functions().values())
     enums = []
     for name in ENUMS:
         try:
@@ -100,7 +102,7 @@ def _read_btf(raw: bytes, whose: str) -> dict[str, object]:
             continue
     return {
         "enums": enums,
-        "kfuncs": sorted(name for name in functions if name.startswith(FAMILY)),
+        "kfuncs": sorted(memcg_kfuncs.find(btf, ids)),
         "bpf_functions": sorted(name for name in functions if name.startswith(_CALLED)),
         "memcg": _MEMCG_WITNESS in functions,
         "btf_size": len(raw),

@@ -22,7 +22,7 @@ class Facts:
 
     #: The members of each of ENUMS that the kernel has.
     enums: tuple[tuple[str, Members], ...]
-    #: Those functions in BTF that belong to the memcg kfunc family.
+    #: The memcg kfuncs that a contract knows.
     kfuncs: frozenset[str]
     #: All functions in BTF whose names begin with ``bpf_`` or ``css_rstat_``: each kfunc that tests call is one.
     bpf_functions: frozenset[str]
@@ -30,6 +30,8 @@ class Facts:
     memcg: bool
     #: The size of the BTF in bytes.
     btf_size: int
+    #: The memcg kfuncs that no contract knows.
+    unknown_kfuncs: frozenset[str] = frozenset()
 
     def enum(self, name: str) -> dict[str, int]:
         """The members of ``enum name``. Raises KeyError when the kernel's BTF lacks it or it is none of ENUMS."""
