@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kfunctest import statitems
 from kfunctest.annotations import Expectation
 from kfunctest.contract import Contract
 from kfunctest.kernels.model import Kernel
@@ -146,6 +147,10 @@ class Items:
     def enum(self, name: str) -> dict[str, int]:
         """The members of ``enum name``, by name."""
         return self.kernel.facts.enum(name)
+
+    def unknown(self, *enums: str) -> dict[str, int]:
+        """The members of these enums that no table knows: the run reports them, and no test may fail for them."""
+        return {name: self.enum(enum)[name] for enum in enums for name in statitems.unknown(enum, self.enum(enum))}
 
     def call(self, name: str) -> Call:
         """The call that reads an item, by the enum that holds its name: some moved from one to another."""

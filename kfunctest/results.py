@@ -89,6 +89,21 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Untested:
+    """What a kernel has and no test knows: ``kind`` is ``kfunc``, or the enum that an enumerator is of.
+
+    ``accepted`` is whether the run was told that this will do (``--accept-kfunc``).
+    """
+
+    name: str
+    kind: str
+    accepted: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}{' (accepted)' if self.accepted else ''}"
+
+
+@dataclass(frozen=True, slots=True)
 class JudgedKernel:
     """Where a kernel of the run came from. ``id`` is what the results' ``kernel`` names; the rest is as printed."""
 
@@ -105,6 +120,13 @@ class JudgedKernel:
     config_digest: str = ""
     compiler: str = ""
     image: str = ""
+    #: Its kfuncs and enumerators that no test knows.
+    untested: tuple[Untested, ...] = ()
+
+    @property
+    def unaccepted(self) -> tuple[Untested, ...]:
+        """What keeps the run from being a plain pass, whatever its results."""
+        return tuple(one for one in self.untested if not one.accepted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +169,11 @@ class Run:
         """What was planned and has no result."""
         done = {(result.test, result.kernel) for result in self.results}
         return tuple(pair for pair in self.planned if pair not in done)
+
+    @property
+    def unaccepted(self) -> tuple[tuple[str, Untested], ...]:
+        """What its kernels have that no test knows and nobody accepted, each with its kernel's id."""
+        return tuple((kernel.id, one) for kernel in self.kernels for one in kernel.unaccepted)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -262,4 +289,5 @@ def _splats(data: Iterable[dict[str, Any]]) -> tuple[Splat, ...]:
 
 def _kernel(data: dict[str, Any]) -> JudgedKernel:
     patches = tuple((str(id_), str(subject)) for id_, subject in data["patches"])
-    return JudgedKernel(**{**data, "patches": patches, "flavours": tuple(data["flavours"])})
+    untested = tuple(Untested(**one) for one in data.get("untested", ()))
+    return JudgedKernel(**{**data, "patches": patches, "flavours": tuple(data["flavours"]), "untested": untested})

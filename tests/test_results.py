@@ -10,10 +10,19 @@ from pathlib import Path
 import pytest
 
 from kfunctest import results
-from kfunctest.results import Between, Incomplete, JudgedKernel, Outcome, Result, Run, Splat
+from kfunctest.results import Between, Incomplete, JudgedKernel, Outcome, Result, Run, Splat, Untested
 
 WARNING = Splat("warn", "WARNING: mm/x.c:1 at f", "WARNING: mm/x.c:1 at f\nCall Trace:\n")
-KERNEL = JudgedKernel("7.2", "debian:7.2", "7.2.0", "Debian", "v7.0", "identified by BTF", (("ab12", "a patch"),))
+KERNEL = JudgedKernel(
+    "7.2",
+    "debian:7.2",
+    "7.2.0",
+    "Debian",
+    "v7.0",
+    "identified by BTF",
+    (("ab12", "a patch"),),
+    untested=(Untested("bpf_new", "kfunc"), Untested("NR_NEW", "enum node_stat_item", accepted=True)),
+)
 PASSED = Result("selftests/test_a.py::test_a", "7.2", Outcome.PASSED, 0.5)
 CRASHED = Result("selftests/test_a.py::test_b", "7.2", Outcome.CRASHED, message="\udc80 \x00 died", splats=(WARNING,))
 PLANNED = tuple((result.test, result.kernel) for result in (PASSED, CRASHED))
@@ -37,6 +46,7 @@ def test_a_whole_file_is_read_back_as_it_was(file: Path) -> None:
     assert run.results == (PASSED, CRASHED)
     assert run.kernels == (KERNEL,)
     assert run.between == (Between("7.2", PASSED.test, CRASHED.test, (WARNING,)),)
+    assert run.unaccepted == (("7.2", Untested("bpf_new", "kfunc")),)
     assert (run.status, run.complete, run.counts) == (1, True, {"passed": 1, "crashed": 1})
 
 

@@ -5,8 +5,17 @@ from __future__ import annotations
 
 import pytest
 
-from kfunctest.statitems import Tracked, Unit, tracked, unit
-from kfunctest.statkeys import PAGE_STATE
+from kfunctest.statitems import (
+    UNPRINTED_EVENTS,
+    UNPRINTED_STATES,
+    UNTRACKED,
+    Tracked,
+    Unit,
+    tracked,
+    unit,
+    unknown,
+)
+from kfunctest.statkeys import MEMORY_EVENTS, PAGE_STATE, SWAP_EVENTS, VM_EVENTS
 
 PAGE = 4096
 
@@ -55,3 +64,37 @@ def test_keys_leave_out_what_an_option_or_a_mount_brings() -> None:
     assert "zswap" not in found
     assert "hugetlb" not in found
     assert {"anon", "slab", "pgscan"} <= found
+
+
+def test_every_table_is_of_what_is_known() -> None:
+    """A new item of a table need be added nowhere else; what memcg tracks is not among what it does not."""
+    events = {*MEMORY_EVENTS.values(), *SWAP_EVENTS.values()}
+    for enum, names in (
+        ("node_stat_item", {*PAGE_STATE.values(), *UNPRINTED_STATES}),
+        ("memcg_stat_item", {*PAGE_STATE.values(), "MEMCG_VMALLOC"}),
+        ("vm_event_item", {*VM_EVENTS.values(), *UNPRINTED_EVENTS}),
+        ("memcg_memory_event", events),
+    ):
+        assert unknown(enum, sorted(names)) == []
+        assert not names & UNTRACKED.get(enum, frozenset())
+
+
+@pytest.mark.parametrize(
+    "enum, known",
+    [
+        ("node_stat_item", ["NR_LRU_BASE", "NR_ANON_MAPPED", "NR_GPU_ACTIVE", "NR_VM_NODE_STAT_ITEMS"]),
+        ("memcg_stat_item", ["MEMCG_SWAP", "MEMCG_NR_STAT"]),
+        ("vm_event_item", ["PGFAULT", "PGREFILL", "PGALLOC_DMA32", "KSTACK_REST", "NRSWPIN", "NR_VM_EVENT_ITEMS"]),
+        ("memcg_memory_event", ["MEMCG_LOW", "MEMCG_SWAP_FAIL", "MEMCG_NR_MEMORY_EVENTS"]),
+    ],
+)
+def test_enumerator_that_no_table_knows(enum: str, known: list[str]) -> None:
+    assert unknown(enum, ["NEW_A", *known, "NEW_B"]) == ["NEW_A", "NEW_B"]
+
+
+def test_enumerator_that_moved_to_an_enum_where_no_test_reads_it_is_unknown() -> None:
+    assert unknown("node_stat_item", ["PGFAULT"]) == ["PGFAULT"]
+
+
+def test_no_kfunc_takes_other_enums() -> None:
+    assert unknown("bpf_prog_type", ["BPF_PROG_TYPE_NEW"]) == []

@@ -52,6 +52,7 @@ def _judged(name: str, kernel: Kernel, session: Session, config: pytest.Config) 
         config_digest=kernel.config_digest or "",
         compiler=kernel.compiler or "",
         image=str(kernel.image),
+        untested=header.untested(kernel, config.getoption("accept_kfunc")),
     )
 
 

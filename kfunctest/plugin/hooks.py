@@ -34,6 +34,13 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group.addoption(
         "--contract", metavar="NAME", help="judge by this revision's contract: v2 or v7.0 (default: by BTF)"
     )
+    group.addoption(
+        "--accept-kfunc",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="pass although no test knows this kfunc, or this enumerator, of the kernel (repeatable)",
+    )
     group.addoption("--debian-mirror", metavar="URL", help="the Debian archive to use (default: the system's own)")
     group.addoption(
         "--accel", choices=("auto", "kvm", "tcg"), default="auto", help="the accelerator (default: KVM where it works)"

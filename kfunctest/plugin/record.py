@@ -22,6 +22,7 @@ from kfunctest.plugin import plan as plans
 from kfunctest.plugin.ending import Ending, Stop, stop
 from kfunctest.plugin.sendable import fit
 from kfunctest.plugin.session import Session
+from kfunctest.plugin.statuses import Statuses
 from kfunctest.results import Between, Result, Run
 
 #: Under which key a worker of pytest-xdist finds the channel for its plan.
@@ -179,6 +180,8 @@ class Recorder:
                 return
             stop(error)
         self._run = run
+        if run.unaccepted and not anyway:
+            self._config.pluginmanager.getplugin(Statuses.NAME).could_not_tell()
         try:
             results.begin(self._file, run)
             _point(self._folder.parent / LATEST, self._folder)
@@ -204,6 +207,8 @@ class Recorder:
         if session.exitstatus == pytest.ExitCode.OK and run.unreached:
             session.exitstatus = EXIT_INFRA
             self._ending.add(Stop(f"{len(run.unreached)} tests that were to run have no result; run again", EXIT_INFRA))
+        if run.unaccepted:
+            self._ending.add(Stop(_untested(run), EXIT_INFRA))
         recorded, now, status = not self._trouble, results.now(), int(session.exitstatus)
         self._run = replace(run, ended=now, status=status, stopped=self._stopped)
         try:
@@ -224,6 +229,13 @@ class Recorder:
         if not self._trouble:
             self._trouble = f"{self._folder} cannot be written ({error.strerror}); choose another with --results"
             self._ending.add(Stop(self._trouble, EXIT_INFRA))
+
+
+def _untested(run: Run) -> str:
+    """What no test knows, and the remedy, in one line."""
+    found = ", ".join(f"{one} of {kernel}" for kernel, one in run.unaccepted)
+    accept = " ".join(dict.fromkeys(f"--accept-kfunc {one.name}" for _, one in run.unaccepted))
+    return f"no test knows {found}; use a suite that does, or pass without with {accept}"
 
 
 def _point(link: Path, folder: Path) -> None:

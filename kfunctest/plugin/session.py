@@ -268,8 +268,10 @@ class Session:
 
     def _make_header(self) -> list[str]:
         lines: list[str] = []
+        declared, accepted = self._config.getoption("contract"), self._config.getoption("accept_kfunc")
         for kernel in self.kernels:
-            lines += header.of_kernel(kernel, self.contract(kernel), self._config.getoption("contract"))
+            lines += header.of_kernel(kernel, self.contract(kernel), declared, accepted)
+        lines += header.not_needed(self.kernels, accepted)
         lines.append(f"accelerator: {self.accelerator.name} ({self.accelerator.why})")
         lines.append(f"versions: {self._or_exit(self.versions)}")
         return lines

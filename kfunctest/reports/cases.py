@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kfunctest.reports.text import one_line, printable
-from kfunctest.results import Between, JudgedKernel, Outcome, Result, Run
+from kfunctest.results import Between, JudgedKernel, Outcome, Result, Run, Untested
 
 #: What stands for a file in the rows that no test made, and the row of a run that ended for a reason of its own or of
 #: which the end is not known.
@@ -16,12 +16,12 @@ THE_RUN = f"{OURS}::the run"
 
 def of_run(run: Run) -> list[Result]:
     """Every row of a report: results in the order planned, whichever worker was first, tests that were never reached,
-    splats between tests, the run's own early end.
+    what no test knows, splats between tests, the run's own early end.
     """
     place = {pair: number for number, pair in enumerate(run.planned)}
     tests = [*run.results, *_unreached(run)]
     tests.sort(key=lambda row: place.get((row.test, row.kernel), len(place)))
-    rows = [*tests, *map(_between, run.between)]
+    rows = [*tests, *(_untested(kernel, one) for kernel, one in run.unaccepted), *map(_between, run.between)]
     if run.stopped or run.status is None:
         first = run.kernels[0].id if run.kernels else ""
         outcome = Outcome.FAILED if run.status == 1 else Outcome.INFRA
@@ -62,6 +62,7 @@ def facts_of(kernel: JudgedKernel) -> list[tuple[str, str]]:
         *(("patch", f"{id_} {subject}") for id_, subject in kernel.patches),
         ("flavours", ", ".join(kernel.flavours)),
         ("contract", f"{kernel.contract or 'none'} ({kernel.how_contract})" if kernel.how_contract else ""),
+        ("not tested", "; ".join(map(str, kernel.untested))),
         ("configuration", kernel.config_digest),
         ("compiler", kernel.compiler),
         ("image", kernel.image),
@@ -73,6 +74,11 @@ def headline(row: Result) -> str:
     """One line that says how a row ended and why; the outcome leads wherever pytest has no word for it."""
     said = one_line(row.message) or one_line(row.splats[0].line if row.splats else "")
     return f"{row.outcome}: {said}" if said else str(row.outcome)
+
+
+def _untested(kernel: str, one: Untested) -> Result:
+    message = f"no test knows the {one.kind} {one.name}; --accept-kfunc {one.name} if that will do"
+    return Result(f"{OURS}::not tested: {one.name}", kernel, Outcome.INFRA, message=message)
 
 
 def _between(found: Between) -> Result:
