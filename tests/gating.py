@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kfunctest.gate import verdict
 from kfunctest.gate.baseline import Baseline
 from kfunctest.gate.lists import Lists
 from kfunctest.gate.matrix import Matrix, Row
 from kfunctest.gate.verdict import Verdict
-from kfunctest.results import Between, JudgedKernel, Outcome, Result, Run, Splat
+from kfunctest.results import Between, JudgedKernel, Outcome, Result, Run, Splat, Untested
 
 WARNING = Splat("warn", "WARNING: CPU: 1 PID: 77 at mm/x.c:1 f+0x12/0x34", "")
 A, B, C = (f"selftests/test_{name}.py::test_{name}" for name in "abc")
@@ -42,9 +43,22 @@ def row(name: str = "7.2", between: Sequence[Splat] = (), status: int | None = N
     return Row(name, run)
 
 
-def judge(*rows: Row, lists: Lists | None = None, known: Baseline | None = None, whole: bool = True) -> Verdict:
+def with_untested(row: Row, *untested: Untested) -> Row:
+    """The same kernel, with what no test knows."""
+    assert row.run
+    (judged,) = row.run.kernels
+    return replace(row, run=replace(row.run, kernels=(replace(judged, untested=untested),)))
+
+
+def judge(
+    *rows: Row,
+    lists: Lists | None = None,
+    known: Baseline | None = None,
+    whole: bool = True,
+    accepted: Sequence[str] = (),
+) -> Verdict:
     judged = Matrix("2026-01-01", "scripts/gate", rows, whole)
-    return verdict.judge(judged, {one.kernel: lists or Lists() for one in rows}, known or Baseline())
+    return verdict.judge(judged, {one.kernel: lists or Lists() for one in rows}, known or Baseline(), accepted)
 
 
 def said(verdict: Verdict) -> str:

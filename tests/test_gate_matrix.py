@@ -14,7 +14,8 @@ from kfunctest.errors import SpecError
 from kfunctest.gate import matrix, record
 from kfunctest.gate.matrix import Matrix, Row
 from kfunctest.gate.verdict import Status
-from tests.gating import WARNING, A, B, C, judge, result, row, said
+from kfunctest.results import Untested
+from tests.gating import WARNING, A, B, C, judge, result, row, said, with_untested
 
 WriteRun = Callable[..., Row]
 
@@ -45,6 +46,15 @@ def left(tmp_path: Path) -> WriteRun:
 def test_a_whole_file_makes_a_judged_row(left: WriteRun) -> None:
     for ended, status in ((row(a="passed"), 0), (row(a="failed"), 1), (row(a="passed", b="infra", status=3), 3)):
         assert left(ended, status).problem == ""
+
+
+def test_what_no_test_knows_explains_a_status_of_3(left: WriteRun) -> None:
+    """And only where nobody accepted it: a status that nothing explains is no judgement."""
+    ended = row(a="passed", status=3)
+    found = left(with_untested(ended, Untested("bpf_new", "kfunc")), 3)
+    assert (found.problem, found.untested) == ("", (Untested("bpf_new", "kfunc"),))
+    assert left(with_untested(ended, Untested("bpf_new", "kfunc", accepted=True)), 3).problem
+    assert left(ended, 3).problem
 
 
 def test_what_a_file_lacks_is_said_and_never_a_pass(left: WriteRun) -> None:
@@ -82,7 +92,7 @@ def test_what_a_run_that_was_cut_short_had_found_bad_is_bad(left: WriteRun) -> N
 
 
 def test_a_record_is_read_back_as_it_was_but_for_what_is_long(tmp_path: Path) -> None:
-    run = row(a="failed", b="passed", between=[WARNING]).run
+    run = with_untested(row(a="failed", b="passed", between=[WARNING]), Untested("bpf_new", "kfunc")).run
     assert run
     long = replace(run, results=tuple(replace(one, log="L" * 9999, details="D" * 9999) for one in run.results))
     judged = Matrix(

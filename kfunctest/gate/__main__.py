@@ -64,6 +64,13 @@ def _parser() -> argparse.ArgumentParser:
         help=f"run nothing: give one verdict on an earlier {record.NAME}, or all below a folder (repeatable)",
     )
     parser.add_argument(
+        "--accept-kfunc",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="pass although no test knows this kfunc, or this enumerator, of a kernel (repeatable)",
+    )
+    parser.add_argument(
         "--minutes", type=_some, default=180, metavar="N", help="what one kernel's tests may take (default: 180)"
     )
     parser.add_argument("--results", metavar="DIR", help="where all is kept (default: results/ below the checkout)")
@@ -99,6 +106,7 @@ def _gate(options: argparse.Namespace, argv: Sequence[str], words: Sequence[str]
         whole=not options.names,
         argv=tuple(argv),
         words=command.checked(words),
+        accepted=tuple(options.accept_kfunc),
         repeat=options.repeat,
         seconds=60.0 * options.minutes,
         mirror=options.debian_mirror,

@@ -47,6 +47,8 @@ class Asked:
     seconds: float
     mirror: str | None
     results: Path
+    #: Kfuncs and enumerators that need not be tested.
+    accepted: tuple[str, ...] = ()
 
 
 def checked(words: Sequence[str]) -> tuple[str, ...]:
@@ -72,7 +74,7 @@ def run(asked: Asked, known: Baseline, merged: Sequence[Matrix] | None = None) -
     else:
         judged = record.merge(merged, list(by_name), whole=asked.whole)
         by_name |= {row.kernel: lists.load(row.kernel) for row in judged.rows}
-    page = Page(judged, by_name, known, verdict.judge(judged, by_name, known))
+    page = Page(judged, by_name, known, verdict.judge(judged, by_name, known, asked.accepted))
     record.write(folder / record.NAME, judged, page.verdict)
     (folder / MATRIX).write_text(text.whole(page), errors="backslashreplace")
     (folder / html.NAME).write_text(html.render(page, folder))
@@ -98,6 +100,7 @@ def _judged(asked: Asked, by_name: dict[str, Lists], folder: Path) -> tuple[Matr
         get=lambda name: spec.resolve(name, mirror=asked.mirror, progress=progress),
         suite=pytest_suite(asked.seconds, _show),
         words=(*asked.words, *(("--debian-mirror", asked.mirror) if asked.mirror else ())),
+        accepted=asked.accepted,
         repeat=asked.repeat,
     )
     rows: list[Row] = []

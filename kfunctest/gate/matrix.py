@@ -11,7 +11,7 @@ from typing import Final
 
 from kfunctest import results
 from kfunctest.reports.text import one_line
-from kfunctest.results import Outcome, Result, Run
+from kfunctest.results import Outcome, Result, Run, Untested
 
 #: Of two results of one test the one further to the left is kept: what speaks against a kernel is never lost.
 _WORST = (
@@ -57,6 +57,11 @@ class Row:
     def results(self) -> dict[str, Result]:
         """The first run's results by test."""
         return by_test(self.run.results) if self.run else {}
+
+    @property
+    def untested(self) -> tuple[Untested, ...]:
+        """What the kernel has and no test knows."""
+        return tuple(one for kernel in self.run.kernels for one in kernel.untested) if self.run else ()
 
     def repeated(self, test: str) -> tuple[Outcome, ...]:
         """The outcomes of the repetitions of this test, in order."""
@@ -144,7 +149,7 @@ def _unexplained(run: Run, status: int, said: str) -> str:
         return "pytest ended with status 1, and no result says why"
     if status == 0 and bad:
         return "pytest ended with status 0, and results are bad"
-    if status not in (0, 1) and not (status == 3 and infra):
+    if status not in (0, 1) and not (status == 3 and (infra or run.unaccepted)):
         return _ended(status, said, "")
     return ""
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -31,6 +31,8 @@ class Gate:
     suite: Suite
     words: tuple[str, ...] = ()
     repeat: int = 0
+    #: Kfuncs and enumerators that need not be tested.
+    accepted: tuple[str, ...] = ()
 
     def row(self, entry: Named, lists: Lists) -> Row:
         """What came of this kernel. Never raises for what is wrong with it, what it is built from, or a full disk."""
@@ -49,11 +51,12 @@ class Gate:
                 (own / EVIDENCE).write_text(error.evidence, errors="backslashreplace")
             return Row(entry.name, problem=str(error), folder=entry.name)
         if not kernel.facts.kfuncs or not entry.kfuncs:
-            return _without_kfuncs(entry, kernel)
+            return _without_kfuncs(entry, kernel, self.accepted)
         return self._repeated(self._run(entry.name, FIRST), lists)
 
     def _run(self, name: str, which: str, tests: Sequence[str] = ("selftests",)) -> Row:
-        ended = self.suite(name, self.folder / name / which, self.words, tests)
+        words = (*self.words, *(f"--accept-kfunc={one}" for one in self.accepted))
+        ended = self.suite(name, self.folder / name / which, words, tests)
         folder = (ended.file.parent if ended.file else self.folder / name / which).relative_to(self.folder)
         return matrix.row(name, ended.file, ended.status, ended.said, str(folder))
 
@@ -73,7 +76,7 @@ class Gate:
         return replace(first, repeats=tuple(runs), lost=tuple(lost))
 
 
-def _without_kfuncs(entry: Named, kernel: Kernel) -> Row:
+def _without_kfuncs(entry: Named, kernel: Kernel, accepted: Collection[str]) -> Row:
     """A kernel that lacks all kfuncs, or should: what the suite would say of it is known without a boot."""
     if entry.kfuncs:
         return Row(entry.name, bad="it has none of the memcg BPF kfuncs", folder=entry.name)
@@ -81,4 +84,7 @@ def _without_kfuncs(entry: Named, kernel: Kernel) -> Row:
         has = ", ".join(sorted(kernel.facts.kfuncs))
         bad = f"it has {has}, and kernels.toml says kfuncs = false"
         return Row(entry.name, bad=bad, folder=entry.name)
+    if unknown := sorted(kernel.facts.unknown_kfuncs.difference(accepted)):
+        problem = f"no test knows its kfunc {', '.join(unknown)}, and kernels.toml says kfuncs = false"
+        return Row(entry.name, problem=problem, folder=entry.name)
     return Row(entry.name, absent=True, folder=entry.name)

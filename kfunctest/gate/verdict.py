@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import partial
@@ -12,7 +12,7 @@ from kfunctest.gate.baseline import Baseline
 from kfunctest.gate.lists import Entry, Lists
 from kfunctest.gate.matrix import Matrix, Row, unexpected_between
 from kfunctest.reports.text import one_line
-from kfunctest.results import Outcome, Result
+from kfunctest.results import Outcome, Result, Untested
 
 
 class Status(IntEnum):
@@ -79,8 +79,8 @@ def standing(row: Row, result: Result, lists: Lists, baseline: Baseline) -> Stan
     return Standing.KNOWN if baseline.knows(row.kernel, result) else Standing.BAD
 
 
-def judge(matrix: Matrix, lists: Mapping[str, Lists], baseline: Baseline) -> Verdict:
-    """The verdict on all kernels. ``lists`` has those of each kernel by name."""
+def judge(matrix: Matrix, lists: Mapping[str, Lists], baseline: Baseline, accepted: Collection[str] = ()) -> Verdict:
+    """The verdict on all kernels. ``lists`` has those of each kernel by name, ``accepted`` what need not be tested."""
     bad: list[Finding] = []
     unjudged: list[Finding] = []
     known: list[Finding] = []
@@ -99,6 +99,9 @@ def judge(matrix: Matrix, lists: Mapping[str, Lists], baseline: Baseline) -> Ver
                     unjudged.append(finding)
                 case _:
                     pass
+        for one in row.untested:
+            accept = one.accepted or one.name in accepted
+            (notes if accept else unjudged).append(Finding(row.kernel, "", _untested(one, accept=accept)))
         notes += _of_lists(row, own, matrix)
         unjudged += _without_what_counts(row, own, matrix)
         notes += [Finding(row.kernel, "", f"a repetition came to nothing: {why}") for why in row.lost]
@@ -118,6 +121,12 @@ def _of_kernel(row: Row, baseline: Baseline, bad: list[Finding], unjudged: list[
         unjudged.append(about(f"not judged: {one_line(row.problem)}"))
     for splat in unexpected_between(row.run) if row.run else ():
         (known if baseline.knows_splat(row.kernel, splat) else bad).append(about(f"between tests: {splat}"))
+
+
+def _untested(one: Untested, *, accept: bool) -> str:
+    """What no test knows, and how to pass without."""
+    how = "which is accepted" if accept else f"so that it is not tested (--accept-kfunc {one.name} passes without)"
+    return f"no test knows its {one.kind} {one.name}, {how}"
 
 
 def _text(row: Row, result: Result) -> str:
