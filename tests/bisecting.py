@@ -29,7 +29,7 @@ from kfunctest.errors import InfraError, SpecError
 from kfunctest.gate.suite import Ended, Suite
 from kfunctest.kernels import build, inputs
 from kfunctest.kernels.inputs import Inputs
-from kfunctest.results import JudgedKernel, Outcome, Result, Run
+from kfunctest.results import JudgedKernel, Outcome, Result, Run, Untested
 from tests.gating import A, B, C
 from tests.histories import Writer
 
@@ -154,14 +154,20 @@ class MirroredSuite(PlayedSuite):
 
 
 def leave(
-    folder: Path, found: tuple[Result, ...], release: str = RELEASE, *, planned: Sequence[str] = (), failures: int = 1
+    folder: Path,
+    found: tuple[Result, ...],
+    release: str = RELEASE,
+    *,
+    planned: Sequence[str] = (),
+    failures: int = 1,
+    untested: tuple[Untested, ...] = (),
 ) -> Ended:
     """The results file of a run that found this, and how it ended: early, where more was ``planned``."""
-    judged = JudgedKernel(release, "made up", release, "made up", "v7.0", "identified by BTF")
+    judged = JudgedKernel(release, "made up", release, "made up", "v7.0", "identified by BTF", untested=untested)
     every = tuple((test, release) for test in planned or [one.test for one in found])
     run = Run("2026-01-01T00:00:00+00:00", "pytest", "tcg", "QEMU 7", (judged,), "kfunctest 1", planned=every)
     infra = any(one.outcome is Outcome.INFRA for one in found)
-    status = 1 if any(one.outcome.bad for one in found) else 3 if infra else 0
+    status = 1 if any(one.outcome.bad for one in found) else 3 if infra or run.unaccepted else 0
     file = folder / "20260101-000000-1" / results.NAME
     file.parent.mkdir(parents=True)
     results.begin(file, run)

@@ -17,7 +17,7 @@ from kfunctest.bisect.trials import BETWEEN, PRESENCE, Selection, Trials
 from kfunctest.contract import ALL
 from kfunctest.errors import InfraError, SpecError
 from kfunctest.gate.suite import Ended
-from kfunctest.results import Outcome, Result
+from kfunctest.results import Outcome, Result, Untested
 from tests.bisecting import RELEASE, leave
 from tests.gating import A, B, C
 
@@ -128,6 +128,18 @@ def test_a_test_that_fails_twice_ends_a_run_as_one_that_fails_once(tmp_path: Pat
     twice = leave(tmp_path / "cut", (result(A, "failed", "expected 1"),), planned=[A, B], failures=2)
     judged, ends = judge(tmp_path, Script(twice))
     assert judged.verdict("c", replace(ends, voters=(A, B))).kind is X
+
+
+@pytest.mark.parametrize(("outcome", "kind"), [("passed", G), ("failed", X), ("skipped", U)])
+def test_what_no_test_knows_makes_no_commit_bad_and_is_noted(tmp_path: Path, outcome: str, kind: Kind) -> None:
+    """A status of 3 is the machine's elsewhere, and would stop the bisection."""
+    new = (Untested("bpf_new", "kfunc"),)
+    suite = Script(leave(tmp_path / "run", (result(A, outcome), result(B, "passed")), untested=new))
+    judged, ends = judge(tmp_path, suite)
+    found = judged.verdict("c", ends)
+    assert found.kind is kind
+    assert kind is U or found.reason.endswith("; no test knows its kfunc bpf_new")
+    assert Memory(judged.memory.file).of("c")[0].untested == ("kfunc bpf_new",)
 
 
 def test_a_run_that_ended_early_says_nothing_of_what_it_did_not_reach(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from kfunctest.coverage.reasons import Reason
 from kfunctest.errors import GuestError, VmDied
 from kfunctest.gate.suite import Ended
 from kfunctest.kernels import spec
+from kfunctest.kernels.model import Facts
 from kfunctest.plugin import SESSION
 
 REACHED = Line(WHOLE, 25, "bpf_get_root_mem_cgroup", "if (mem_cgroup_disabled())", 5, (1, 4))
@@ -38,7 +39,8 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
             assert (notes.name, boots.name, folder.name) == ("gcov", "boots", "report")
             return found
 
-        kernel = SimpleNamespace(image=tmp_path / "built" / "vmlinuz")
+        facts = Facts((), frozenset(), frozenset(), memcg=True, btf_size=0, unknown_kfuncs=frozenset({"bpf_new"}))
+        kernel = SimpleNamespace(image=tmp_path / "built" / "vmlinuz", facts=facts)
         monkeypatch.setenv("KFUNCTEST_CWD", str(tmp_path))
         monkeypatch.setattr(spec, "resolve", lambda *_, **__: kernel)
         monkeypatch.setattr(command, "pytest_suite", lambda *_: judge)
@@ -95,7 +97,15 @@ def test_words_for_pytest_go_there(run: Command, tmp_path: Path) -> None:
     assert run("--", "-k", "usage", found=[REACHED]) == 0
     (folder,) = (tmp_path / "kept").iterdir()
     words = (folder / "words").read_text().splitlines()
-    assert words == ["-p", "kfunctest.coverage.collect", "--gcov", str(folder / "boots"), "-k", "usage"]
+    assert words == [
+        "-p",
+        "kfunctest.coverage.collect",
+        "--gcov",
+        str(folder / "boots"),
+        "--accept-kfunc=bpf_new",
+        "-k",
+        "usage",
+    ]
 
 
 def test_the_last_runs_are_kept(run: Command, tmp_path: Path) -> None:

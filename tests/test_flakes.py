@@ -12,7 +12,7 @@ import pytest
 
 from kfunctest import proc
 from kfunctest.bench.flakes import BUSY, Flakes, Manner, Once, flakes
-from kfunctest.kernels.model import Kernel
+from kfunctest.kernels.model import Facts, Kernel
 from kfunctest.results import Between, Outcome, Result, Run, Splat
 from kfunctest.target.accelerator import Accelerator
 from kfunctest.wait import wait_until
@@ -107,6 +107,8 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Manner, 
         kernel = Kernel.__new__(Kernel)
         object.__setattr__(kernel, "spec", "7.2")
         object.__setattr__(kernel, "release", "7.2")
+        facts = Facts((), frozenset(), frozenset(), memcg=True, btf_size=0, unknown_kfuncs=frozenset({"bpf_new"}))
+        object.__setattr__(kernel, "facts", facts)
         flakes(kernel, Accelerator("tcg", "", 1), runs, manner, tmp_path, lambda _: None)
         return found
 
@@ -132,6 +134,10 @@ def running(argv: tuple[str, ...]) -> int:
 
 def test_words_of_somebodys_own_for_pytest_narrow_no_run(asked: Callable[[Manner, int], list[Asked]]) -> None:
     assert [it.env for it in asked(Manner(), 1)] == [{"PYTEST_ADDOPTS": None}]
+
+
+def test_what_no_test_knows_is_no_flake(asked: Callable[[Manner, int], list[Asked]]) -> None:
+    assert [it.argv.count("--accept-kfunc=bpf_new") for it in asked(Manner(), 2)] == [1, 1]
 
 
 def test_every_other_run_has_several_vms(asked: Callable[[Manner, int], list[Asked]]) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from kfunctest import proc, results
 from kfunctest.kernels.model import Kernel
+from kfunctest.plugin import header
 from kfunctest.results import Incomplete, Outcome, Result, Run
 from kfunctest.target.accelerator import Accelerator
 
@@ -111,7 +112,16 @@ def flakes(
 
 def _once(kernel: Kernel, accel: Accelerator, words: Sequence[str], folder: Path) -> Once:
     argv = [sys.executable, "-m", "pytest", *words, "-q", "--color=no", "-p", "no:cacheprovider"]
-    argv += ["--kernel", kernel.spec, "--accel", accel.name, "--results", str(folder), "selftests"]
+    argv += [
+        "--kernel",
+        kernel.spec,
+        "--accel",
+        accel.name,
+        "--results",
+        str(folder),
+        *header.accepting(kernel),
+        "selftests",
+    ]
     start = time.monotonic()
     # Words of somebody's own for pytest could leave out most tests.
     env = {"PYTEST_ADDOPTS": None}

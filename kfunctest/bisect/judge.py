@@ -164,9 +164,10 @@ def _reason(found: Sequence[Trial], kind: Kind, ends: Ends) -> str:
         first = next((trial.problem for trial in found if trial.problem), "")
         return first or "none of the tests that separate the ends applies to it"
     runs = f"{kinds.count(kind)} of {len(kinds)} runs" if len(kinds) > 1 else "1 run"
+    unknown = trials.untested(found)
     if kind is Kind.GOOD:
-        return f"the tests that failed at the bad end pass ({runs})"
+        return f"the tests that failed at the bad end pass ({runs}){unknown}"
     first_bad = next(trial for trial in found if trials.bad_in(trial, ends.voters))
     test = trials.bad_in(first_bad, ends.voters)[0]
     said = first_bad.messages.get(test, "")
-    return f"{test.rpartition('::')[2]} {first_bad.outcomes[test]}{f': {said}' if said else ''} ({runs})"
+    return f"{test.rpartition('::')[2]} {first_bad.outcomes[test]}{f': {said}' if said else ''} ({runs}){unknown}"

@@ -39,7 +39,7 @@ class Memory:
             if "place" in data:
                 self._add_place(_place(data["place"]))
             elif "trial" in data:
-                self._add_trial(Trial(**{**data["trial"], "purpose": Purpose(data["trial"]["purpose"])}))
+                self._add_trial(_trial(data["trial"]))
         if self.file.exists() and whole != self.file.read_bytes():
             self.file.write_bytes(whole)
         self.recalled = sum(map(len, self.trials.values()))
@@ -87,3 +87,8 @@ class Memory:
 def _place(data: dict[str, Any]) -> Place:
     made = data["made"]
     return Place(**{**data, "made": Made(**{**made, "kfuncs": tuple(made["kfuncs"])}) if made else None})
+
+
+def _trial(data: dict[str, Any]) -> Trial:
+    untested = tuple(data.get("untested", ()))
+    return Trial(**{**data, "purpose": Purpose(data["purpose"]), "untested": untested})

@@ -78,6 +78,12 @@ class Report:
         return tuple(test for test in voters if test in passed - bad) if bad else ()
 
     @property
+    def untested(self) -> tuple[str, ...]:
+        """What no test knows of the kernels on the path, of the culprit's and of its parent's."""
+        judged = [trial for step in self.found.steps for trial in step.verdict.trials]
+        return tuple(dict.fromkeys(name for one in (*judged, *self.culprit, *self.parent) for name in one.untested))
+
+    @property
     def chance(self) -> float:
         """How probable it is that one commit that is bad passed for good, by the bad end's own rate."""
         ends = self.found.ends
@@ -113,6 +119,7 @@ def as_data(report: Report) -> dict[str, Any]:
         "again": [asdict(one) for one in found.again],
         "steps": [_step(step) for step in found.steps],
         "notes": list(found.notes),
+        "untested": list(report.untested),
         "patches": [list(pair) for pair in report.patches],
         "flavours": list(report.flavours),
         **asdict(report.facts),
@@ -157,7 +164,8 @@ def markdown(report: Report) -> str:
         lines.append(f"| {number} | {' | '.join(words)} | {_cell(how(step.verdict))} | {step.seconds:.0f} s |")
     built = sum(1 for step in found.steps if step.verdict.place.made and not step.verdict.place.same_as)
     lines += ["", f"{len(found.steps)} commits judged, {built} of them built.", ""]
-    lines += [f"* {note}" for note in found.notes] + ([""] if found.notes else [])
+    notes = [*found.notes, *(f"no test knows the {name} that some of them have" for name in report.untested)]
+    lines += [f"* {note}" for note in notes] + ([""] if notes else [])
     facts = report.facts
     lines += ["## How", "", f"* `{facts.command}`", f"* started {facts.started}, {facts.seconds / 60:.1f} minutes"]
     if facts.recalled:

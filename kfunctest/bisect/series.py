@@ -133,11 +133,12 @@ def against(trial: Trial, before: Trial | None) -> tuple[Standing, str, tuple[st
         return (Standing.BAD, "it has none of the kfuncs any more", (PRESENCE,)) if had else _without()
     known = set(trials.bad_in(before, before.outcomes)) if before else set()
     new = tuple(test for test in bad if test not in known)
+    unknown = trials.untested([trial])
     if new:
-        return Standing.BAD, trial.messages.get(new[0], trial.outcomes[new[0]]), new
+        return Standing.BAD, trial.messages.get(new[0], trial.outcomes[new[0]]) + unknown, new
     if bad:
-        return Standing.NO_WORSE, f"{len(bad)} tests fail as before this patch", ()
-    return Standing.GOOD, f"{len(trials.good_in(trial, trial.outcomes))} tests pass", ()
+        return Standing.NO_WORSE, f"{len(bad)} tests fail as before this patch{unknown}", ()
+    return Standing.GOOD, f"{len(trials.good_in(trial, trial.outcomes))} tests pass{unknown}", ()
 
 
 def _without() -> tuple[Standing, str, tuple[str, ...]]:

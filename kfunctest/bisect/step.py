@@ -123,5 +123,6 @@ def _tried(judge: Judge, commit: str, tries: int) -> tuple[Kind, str]:
                 return Kind.BAD, f"{bad[0].rpartition('::')[2]}: {trial.messages.get(bad[0], trial.outcomes[bad[0]])}"
         if len(made) >= tries:
             passed = trials.good_in(made[-1], made[-1].outcomes)
-            return (Kind.GOOD, f"{len(passed)} pass") if passed else (Kind.UNTESTABLE, "no test applies")
+            good = f"{len(passed)} pass{trials.untested(made)}"
+            return (Kind.GOOD, good) if passed else (Kind.UNTESTABLE, "no test applies")
         judge.trial(place, Purpose.WHOLE)

@@ -134,6 +134,7 @@ def _trial(row: matrix.Row, made: Made, commit: str, purpose: Purpose, folder: s
         problem=_never_booted(found.values()),
         folder=folder,
         took={test: one.seconds for test, one in bad.items()},
+        untested=tuple(f"{one.kind} {one.name}" for one in row.untested),
     )
 
 
@@ -162,6 +163,15 @@ def unclear_in(trial: Trial, tests: Iterable[str]) -> list[str]:
 def counting(found: Iterable[Trial], voters: Sequence[str]) -> list[Trial]:
     """Those that say what these voters have to say: one that ended early does by a bad one of them alone."""
     return [trial for trial in found if not trial.cut or bad_in(trial, voters)]
+
+
+def untested(found: Iterable[Trial]) -> str:
+    """What no test knows of the images of these trials, as the end of a sentence; empty where there is nothing.
+
+    It makes no commit bad, nor untestable: the tests that separate the ends have said what they say.
+    """
+    names = dict.fromkeys(name for trial in found for name in trial.untested)
+    return f"; no test knows its {', '.join(names)}" if names else ""
 
 
 def kind(trial: Trial, voters: Sequence[str]) -> Kind:

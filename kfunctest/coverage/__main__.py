@@ -18,6 +18,7 @@ from kfunctest.errors import EXIT_USAGE, InfraError, KfunctestError, SpecError
 from kfunctest.gate.suite import CHECKOUT, pytest_suite
 from kfunctest.kernels import build, paths, spec
 from kfunctest.kernels.progress import Progress
+from kfunctest.plugin import header
 
 #: Of kernels.toml.
 KERNEL: Final = "7.2-coverage"
@@ -85,7 +86,7 @@ def _coverage(options: argparse.Namespace) -> int:
     folder = paths.written(options.run, base) if options.run else _new(options, base)
     kernel = spec.resolve(KERNEL, mirror=options.debian_mirror, progress=Progress())
     if not options.run:
-        _run(folder, options.words)
+        _run(folder, [*header.accepting(kernel), *options.words])
     found = report.gather(kernel.image.parent / build.NOTES, folder / BOOTS, folder / "report")
     if gone := lines.absent(found):
         raise InfraError(f"{KERNEL} counts nothing of {', '.join(gone)}", remedy="correct kfunctest/coverage/lines.py")
