@@ -103,6 +103,8 @@ class PlayedSuite:
     release: str = RELEASE
     #: What a test takes, where it takes anything.
     seconds: Mapping[str, float] = field(default_factory=dict)
+    #: What no test knows of every image.
+    untested: tuple[Untested, ...] = ()
     asked: list[tuple[str, ...]] = field(default_factory=list)
     #: Of each run, what it got to.
     ran: list[tuple[str, ...]] = field(default_factory=list)
@@ -125,7 +127,7 @@ class PlayedSuite:
         bad = [at for at, one in enumerate(found) if one.outcome.bad]
         reached = found[: bad[enough - 1] + 1] if len(bad) >= enough else found
         self.ran.append(tuple(one.test for one in reached))
-        return leave(folder, reached, self.release, planned=chosen)
+        return leave(folder, reached, self.release, planned=chosen, untested=self.untested)
 
     def _result(self, test: str, marks: Mapping[str, str]) -> Result:
         outcome = marks.get(test.rpartition("_")[2], "passed")

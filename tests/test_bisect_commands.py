@@ -12,13 +12,14 @@ import pytest
 
 from kfunctest import proc
 from kfunctest.bisect import __main__ as entry
-from kfunctest.bisect import mail, series, step
+from kfunctest.bisect import mail, report, series, step
 from kfunctest.bisect.asked import ABORT, BAD, GOOD, UNTESTABLE
 from kfunctest.bisect.builder import Builder
 from kfunctest.bisect.history import History
 from kfunctest.bisect.trials import Selection
 from kfunctest.errors import EXIT_INFRA, EXIT_USAGE, InfraError
 from kfunctest.kernels import patches, source
+from kfunctest.results import Untested
 from tests import bisecting, fakekernel, fakesource
 from tests.bisecting import BASE, PlayedBuilds, PlayedSuite, memcontrol
 from tests.building import needs, needs_build_tools
@@ -142,12 +143,11 @@ def standings(folder: Path) -> list[str]:
     return [row["standing"] for row in json.loads((folder / series.JSON).read_text())["rows"]]
 
 
-def judged_series(tree: Path, patch: Path, folder: Path) -> int:
+def judged_series(tree: Path, patch: Path, folder: Path, *untested: Untested) -> int:
     folder.mkdir()
     base = source.resolve(f"{tree}@HEAD")
-    return series.judge(
-        base, patches.read([patch]), Selection(), (), None, PlayedSuite(release=fakekernel.RELEASE), folder
-    )
+    suite = PlayedSuite(release=fakekernel.RELEASE, untested=untested)
+    return series.judge(base, patches.read([patch]), Selection(), (), None, suite, folder)
 
 
 @needs_build_tools
@@ -177,6 +177,28 @@ def test_every_patch_of_a_series_gets_a_verdict_in_order(tree: Path, cache_here:
 def test_a_series_that_breaks_nothing_passes(tree: Path, cache_here: Path, tmp_path: Path) -> None:
     patch = patch_of(tree, tmp_path / "series", ("harmless", "mm/vmscan.c", "return one();", "return one() + 1;"))
     assert judged_series(tree, patch, tmp_path / "out") == GOOD
+
+
+@needs_build_tools
+def test_a_series_on_a_kernel_with_what_no_test_knows(tree: Path, cache_here: Path, tmp_path: Path) -> None:
+    patch = patch_of(tree, tmp_path / "series", ("harmless", "mm/vmscan.c", "return one();", "return one() + 1;"))
+    assert judged_series(tree, patch, tmp_path / "out", Untested("bpf_new", "kfunc")) == GOOD
+    assert " tests pass; no test knows its kfunc bpf_new" in (tmp_path / "out" / series.MARKDOWN).read_text()
+
+
+def test_a_bisection_of_kernels_with_what_no_test_knows(tmp_path: Path, cache_here: Path) -> None:
+    """The run of a good commit ends with 3: no fault of the machine's, and no commit is bad for it."""
+    writer, tree = Writer(tmp_path / "linux"), tmp_path / "linux"
+    writer.commit("c0", {**BASE, "mm/memcontrol.c": memcontrol("")})
+    for number in range(1, 5):
+        writer.commit(f"c{number}", {"mm/memcontrol.c": memcontrol("b=failed" if number > 2 else "", number)})
+    writer.write()
+    suite = PlayedSuite(untested=(Untested("bpf_new", "kfunc"),))
+    wanted = bisecting.asked(tree, tmp_path / "results", "main~4", "main")
+    found = bisecting.run(wanted, PlayedBuilds(tree, tmp_path / "p"), suite)
+    assert (found.culprit, found.status) == ("c3", GOOD)
+    assert found.report["untested"] == ["kfunc bpf_new"]
+    assert "* no test knows the kfunc bpf_new that some of them have" in found.text(report.MARKDOWN)
 
 
 @needs_build_tools
