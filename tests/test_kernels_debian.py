@@ -16,6 +16,7 @@ from kfunctest.errors import InfraError, KfunctestError, SpecError
 from kfunctest.kernels import apt
 from kfunctest.kernels.progress import Progress
 from kfunctest.kernels.spec import resolve
+from kfunctest.plugin import header
 from kfunctest.wait import wait_until
 from tests.building import needs
 from tests.fakearchive import BACKPORTS, Archive, entries
@@ -191,4 +192,5 @@ def test_the_real_archive_has_a_default_kernel(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("KFUNCTEST_CACHE", str(tmp_path / "cache"))
     kernel = resolve("debian", progress=Progress(io.StringIO()))
     assert kernel.facts.kfuncs
+    assert not header.untested(kernel, ()), "a kfunc or an enumerator that the suite must learn"
     assert kernel.modules is not None
