@@ -80,6 +80,14 @@ def test_untagged_kfuncs_are_told_from_plain_functions_by_their_sets(tmp_path: P
     assert read(tmp_path, functions, KNOWN, [NINTH]).unknown_kfuncs == {NINTH}
 
 
+@pytest.mark.parametrize("tagged", [True, False])
+def test_sets_and_tags_without_the_known_kfuncs_are_not_relied_on(tmp_path: Path, tagged: bool) -> None:
+    """Something is wrong with what was read: a kfunc must not be missed for it."""
+    other = Function("bpf_other", (), tagged=tagged)
+    found = read(tmp_path, [*KNOWN, other, Function("bpf_new", (MEMCG,))], *([] if tagged else [["bpf_other"]]))
+    assert found.unknown_kfuncs == {"bpf_new"}
+
+
 @pytest.mark.parametrize(
     "words", ["ptr struct", "ptr const struct", "const ptr tag volatile struct", "typedef ptr typedef struct",
               "restrict ptr forward"]

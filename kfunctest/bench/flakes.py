@@ -112,16 +112,8 @@ def flakes(
 
 def _once(kernel: Kernel, accel: Accelerator, words: Sequence[str], folder: Path) -> Once:
     argv = [sys.executable, "-m", "pytest", *words, "-q", "--color=no", "-p", "no:cacheprovider"]
-    argv += [
-        "--kernel",
-        kernel.spec,
-        "--accel",
-        accel.name,
-        "--results",
-        str(folder),
-        *header.accepting(kernel),
-        "selftests",
-    ]
+    argv += ["--kernel", kernel.spec, "--accel", accel.name, "--results", str(folder)]
+    argv += [*header.accepting(kernel), "selftests"]
     start = time.monotonic()
     # Words of somebody's own for pytest could leave out most tests.
     env = {"PYTEST_ADDOPTS": None}

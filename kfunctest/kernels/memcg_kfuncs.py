@@ -30,19 +30,18 @@ def find(btf: Btf, ids: bytes) -> frozenset[str]:
 
     A function that a contract knows by its name, each member of a set that holds one of these, and
 
-    * where kfuncs are tagged or their sets can be read: each kfunc that takes or returns a ``struct mem_cgroup *``, or
-      is named after memcg;
+    * where kfuncs are tagged or their sets can be read, and those that a contract knows are among them: each kfunc that
+      takes or returns a ``struct mem_cgroup *``, or is named after memcg;
     * else each ``bpf_*`` function whose first argument is a ``struct mem_cgroup *``, or whose name is of the family.
     """
     names = btf.functions()
     sets = list(_sets(names, ids))
     tagged = {name for text, name, component in btf.decl_tags() if text == _TAG and component < 0}
-    kfuncs = tagged.union(*sets)
-    if kfuncs:
+    kfuncs, known = tagged.union(*sets), ALL.intersection(names.values())
+    if kfuncs and known <= kfuncs:
         found = {name for type_id, name in names.items() if name in kfuncs and _of_memcg(name, btf.signature(type_id))}
     else:
         found = {name for type_id, name in names.items() if name.startswith("bpf_") and _alike(btf, type_id, name)}
-    known = ALL.intersection(names.values())
     return frozenset(known.union(found, *(members for members in sets if members & known)))
 
 
