@@ -28,13 +28,13 @@ NEW = Untested("bpf_new", "kfunc")
 
 
 def test_what_no_test_knows_is_unjudged_unless_it_is_accepted() -> None:
-    untested = (NEW, Untested("NR_NEW", "enum node_stat_item"))
+    untested = (NEW, Untested("NR_NEW", "node_stat_item"))
     new = with_untested(row("7.4", a="passed", status=3), *untested)
     found = judge(row(a="passed"), new)
     assert found.status == Status.UNJUDGED
     assert said(found).splitlines() == [
         f"7.4: no test knows its {kind} {name}, so that it is not tested (--accept-kfunc {name} passes without)"
-        for kind, name in (("kfunc", "bpf_new"), ("enum node_stat_item", "NR_NEW"))
+        for kind, name in (("kfunc", "bpf_new"), ("node_stat_item", "NR_NEW"))
     ]
     assert judge(new, accepted=("bpf_new",)).status == Status.UNJUDGED
     accepted = judge(new, accepted=("bpf_new", "NR_NEW"))

@@ -21,7 +21,7 @@ KERNEL = JudgedKernel(
     "v7.0",
     "identified by BTF",
     (("ab12", "a patch"),),
-    untested=(Untested("bpf_new", "kfunc"), Untested("NR_NEW", "enum node_stat_item", accepted=True)),
+    untested=(Untested("bpf_new", "kfunc"), Untested("NR_NEW", "node_stat_item", accepted=True)),
 )
 PASSED = Result("selftests/test_a.py::test_a", "7.2", Outcome.PASSED, 0.5)
 CRASHED = Result("selftests/test_a.py::test_b", "7.2", Outcome.CRASHED, message="\udc80 \x00 died", splats=(WARNING,))

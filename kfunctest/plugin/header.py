@@ -32,7 +32,7 @@ def of_kernel(
 def untested(kernel: Kernel, accepted: Sequence[str]) -> tuple[Untested, ...]:
     """The kernel's kfuncs that no contract knows, and its enumerators that no table knows."""
     found = [(name, "kfunc") for name in sorted(kernel.facts.unknown_kfuncs)]
-    found += [(name, f"enum {enum}") for enum, members in kernel.facts.enums for name in unknown(enum, dict(members))]
+    found += [(name, enum) for enum, members in kernel.facts.enums for name in unknown(enum, dict(members))]
     return tuple(Untested(name, kind, name in accepted) for name, kind in found)
 
 
