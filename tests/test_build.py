@@ -28,7 +28,7 @@ def test_a_kernel_is_kept_with_its_provenance(tree: Path) -> None:
         "inputs.json",
         "provenance.json",
     }
-    head = git(tree, "rev-parse", "--short", "HEAD")
+    head = git(tree, "rev-parse", "--short=12", "HEAD")
     assert built.provenance.source == f"{tree} at {head} (the base)"
     assert built.provenance.tree == git(tree, "rev-parse", "HEAD^{tree}")
     assert built.provenance.compiler.startswith("gcc ")
@@ -77,11 +77,11 @@ def test_a_patch_and_a_commit_of_it_are_one_image_of_two_origins(tree: Path, tmp
     assert theirs
     assert ours.tree == theirs.tree
     assert (ours.source, [subject for _, subject in ours.patches]) == (
-        f"{tree} at {git(tree, 'rev-parse', '--short', 'base')} (the base)",
+        f"{tree} at {git(tree, 'rev-parse', '--short=12', 'base')} (the base)",
         ["mm: larger"],
     )
     assert (theirs.source, theirs.patches) == (
-        f"{tree} at {git(tree, 'rev-parse', '--short', 'HEAD')} (mm: larger)",
+        f"{tree} at {git(tree, 'rev-parse', '--short=12', 'HEAD')} (mm: larger)",
         (),
     )
     assert compiled(committed) == set(), "the slot had all of it"

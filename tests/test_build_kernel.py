@@ -54,7 +54,7 @@ def test_the_line_that_it_prints_judges_the_kernel(tree: Path, tmp_path: Path, j
     # The tests that need no VM, in which this image would not boot.
     ended = judge(*words[1:], tests="selftests/test_presence.py")
     assert ended.status == 0, ended.text
-    head = git(tree, "rev-parse", "--short", "base")
+    head = git(tree, "rev-parse", "--short=12", "base")
     assert f"({tree} at {head} (the base))" in ended.text
     assert re.search(r"^patch: [0-9a-f]{12} mm: larger$", ended.text, re.MULTILINE), ended.text
     assert "flavours: mglru" in ended.text

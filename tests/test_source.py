@@ -39,7 +39,7 @@ def test_a_git_tree_means_its_head(tree: Path) -> None:
     found = source.resolve(str(tree))
     assert found.tree == git(tree, "rev-parse", "HEAD^{tree}")
     assert found.release == (7, 9)
-    head = git(tree, "rev-parse", "--short", "HEAD")
+    head = git(tree, "rev-parse", "--short=12", "HEAD")
     assert found.words == f"{tree} at {head} (mm: the second)"
 
 

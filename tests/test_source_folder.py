@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kfunctest.errors import SpecError
 from kfunctest.kernels import source
 from tests import fakesource
 from tests.building import needs
@@ -106,3 +107,39 @@ def test_a_plain_folder_that_was_changed_is_another_tree(plain: Path) -> None:
 def test_a_folder_inside_somebodys_repository_is_a_plain_one(tree: Path) -> None:
     inner = fakesource.write(tree / "third_party" / "linux", mm__memcontrol_DOT_c="int other;\n")
     assert source.resolve(str(inner)).words.startswith(f"{inner}, tree ")
+
+
+TRACES = ("include/config/auto.conf", "arch/x86/include/generated/asm/unistd.h")
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_a_folder_that_was_built_in(plain: Path, trace: str, cache_here: Path) -> None:
+    """What .gitignore tells from source is left out; without it, the folder is named before any of it is read."""
+    before = files(source.resolve(str(plain)))
+    path = plain / trace
+    path.parent.mkdir(parents=True)
+    path.touch()
+    (plain / ".config").touch()
+    for folder in ("include/config", "arch/x86/include/generated"):
+        (plain / folder).mkdir(parents=True, exist_ok=True)
+    (plain / "new").write_text("a file that is not in the store yet")
+    store = snapshot(cache_here / "trees" / "store.git" / "objects")
+    match = rf"^{plain} was built in: it holds {path.parent.relative_to(plain).as_posix()[:14]}.*; make -C {plain} "
+    with pytest.raises(SpecError, match=match):
+        source.resolve(str(plain))
+    assert snapshot(cache_here / "trees" / "store.git" / "objects") == store
+    (plain / "new").unlink()
+    (plain / ".gitignore").write_text("/include/config/\n/arch/*/include/generated/\n")
+    assert files(source.resolve(str(plain))) == {*before, ".gitignore"}
+
+
+@pytest.mark.parametrize("trace", [*TRACES, ".config"])
+def test_a_build_that_was_committed(tree: Path, trace: str) -> None:
+    (tree / trace).parent.mkdir(parents=True, exist_ok=True)
+    (tree / trace).write_text("CONFIG_MEMCG=y\n")
+    commit(tree, "vendor: all that was there")
+    with pytest.raises(
+        SpecError, match=rf"^{tree} at HEAD holds what a build left, {trace[:14]}.*; take it out: git rm"
+    ):
+        source.resolve(str(tree))
+    assert source.resolve(f"{tree}@HEAD~1").release == (7, 9)

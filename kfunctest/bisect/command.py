@@ -25,7 +25,7 @@ from kfunctest.bisect.report import Facts, Report
 from kfunctest.bisect.trials import Selection, Trials
 from kfunctest.bisect.walk import Found, Walk
 from kfunctest.gate.suite import CHECKOUT, Suite, pytest_suite
-from kfunctest.kernels import paths, toolchain
+from kfunctest.kernels import paths, toolchain, usersgit
 from kfunctest.kernels.patches import Patch
 from kfunctest.kernels.progress import Progress
 
@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _asked(options: argparse.Namespace, argv: Sequence[str], tests: Selection) -> Asked:
     tree = paths.written(options.tree, asked.base()).resolve()
-    history.common_folder(tree)
+    usersgit.require_sha1(tree, usersgit.repository(tree))
     return Asked(
         tree=tree,
         good=history.commit_of(tree, options.good),

@@ -51,12 +51,12 @@ class State:
 
 
 def common_folder(tree: Path) -> str:
-    """The repository that the user's ``tree`` belongs to. Raises SpecError where it is none."""
-    done = usersgit.ask(tree, "rev-parse", "--path-format=absolute", "--git-common-dir")
-    if done.status:
-        said = (done.stderr.strip() or "it is no git tree").splitlines()[-1]
-        raise SpecError(f"{tree} has no history to look through: {said}", remedy="name a git tree with --tree")
-    return done.stdout.strip()
+    """What names the history of the user's ``tree``: its repository, where in that it is, and what is replaced there.
+
+    Raises SpecError where there is none.
+    """
+    replaced = (f"{name} {instead}" for _, instead, name in usersgit.replaced(tree))
+    return "\n".join([usersgit.repository(tree).lineage, *replaced])
 
 
 def commit_of(tree: Path, revision: str) -> str:
@@ -76,18 +76,21 @@ class History:
     def __init__(self, tree: Path, folder: Path, terms: Terms = BREAK) -> None:
         self.folder = folder
         self.terms = terms
-        objects = usersgit.ask(tree, "rev-parse", "--path-format=absolute", "--git-path", "objects").stdout.strip()
+        repository = usersgit.repository(tree)
         if not (folder / "HEAD").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            ids = usersgit.ask(tree, "rev-parse", "--show-object-format").stdout.strip()
-            argv = [proc.need("git"), "init", "--quiet", "--bare", "--template=", f"--object-format={ids}", str(folder)]
-            proc.run(argv, seconds=_SECONDS, env=clean_environment())
+            words = ("init", "--quiet", "--bare", "--template=", f"--object-format={repository.ids}")
+            proc.run([proc.need("git"), *words, folder], seconds=_SECONDS, env=clean_environment())
             (folder / "info").mkdir(exist_ok=True)
-        (folder / "objects" / "info" / "alternates").write_text(f"{objects}\n")
+        (folder / "objects" / "info" / "alternates").write_text(f"{repository.objects}\n")
         (folder / "shallow").unlink(missing_ok=True)  # the user may have fetched what was missing
-        shallow = Path(common_folder(tree), "shallow")
+        shallow = Path(repository.common, "shallow")
         if shallow.is_file():
             shutil.copyfile(shallow, folder / "shallow")
+        for old in self.git("for-each-ref", "--format=%(refname)", "refs/replace").stdout.split():
+            self.git("update-ref", "-d", old)
+        for _, instead, name in usersgit.replaced(tree):
+            self.git("update-ref", name, instead)
 
     @property
     def shallow(self) -> frozenset[str]:

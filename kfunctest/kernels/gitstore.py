@@ -29,9 +29,6 @@ _SETTINGS: Final = (
     "maintenance.auto=false",
     "core.compression=1",  # of a kernel's source: 350 MB; 9 takes six times as long and saves a tenth
     "core.autocrlf=false",
-    # Without these, files of the user's in $XDG_CONFIG_HOME/git still count, whatever the configuration is.
-    "core.attributesFile=/dev/null",
-    "core.excludesFile=/dev/null",
     # Whole sources are in packs. Single objects, of plain folders and patched files, are too many for that: one that a
     # power cut tore is told by its damage.
     "core.fsync=pack,pack-metadata",
@@ -47,11 +44,20 @@ _DAMAGE: Final = re.compile(
 )
 
 
+#: Files of the user's in $XDG_CONFIG_HOME/git that count, whatever the settings are, unless others are named.
+_NO_FILES: Final = ("core.attributesFile", "core.excludesFile")
+
+
 def clean_environment(**ours: str) -> dict[str, str | None]:
-    """An environment in which git does nothing that its user's settings or variables ask for, and ``ours``."""
+    """An environment in which git does nothing that its user's settings or variables ask for, and ``ours``.
+
+    Every git that this project starts gets it, but for the one that says whether a tree of the user's has changes.
+    """
     drop = {name: None for name in os.environ if name.startswith("GIT_")}
     fixed = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_ATTR_NOSYSTEM": "1"}
-    fixed |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    fixed |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_CONFIG_COUNT": str(len(_NO_FILES))}
+    for number, name in enumerate(_NO_FILES):
+        fixed |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": os.devnull}
     return {**drop, **fixed, **ours}
 
 

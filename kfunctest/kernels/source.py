@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -10,14 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from kfunctest import cache, proc
+from kfunctest import cache
 from kfunctest.errors import SpecError
 from kfunctest.kernels import debian_source, paths, usersgit
 from kfunctest.kernels.gitstore import Store
 from kfunctest.kernels.progress import Progress
 
 #: What is understood, for messages.
-FORMS: Final = "debian:7.2, a git tree (PATH or PATH@REVISION), or a folder with a kernel's source"
+FORMS: Final = "debian:7.2, a git tree (PATH, PATH@REVISION or PATH@REVISION:DIR), or a folder with a kernel's source"
+#: What make takes for the traces of a build in the source's place, beside which it builds nothing elsewhere. (Makefile:
+#: outputmakefile, "The source tree is not clean")
+_BUILT_IN: Final = (".config", "include/config", "arch/x86/include/generated")
 #: At the top of a folder its .gitignore does not decide what is source: Debian's ignores everything there. In its place
 #: these do, which are left by builds and by tools. (gitignore(5); of what stands on a command line the last counts)
 _NO_SOURCE: Final = (
@@ -64,7 +68,7 @@ def resolve(
         got = debian_source.fetch(text, mirror=mirror, update=update, progress=progress or Progress())
         return _checked(text, Store(), got.tree, got.words, got.package)
     path, revision = _split(text, base)
-    if revision is not None or (path / ".git").exists() or _is_bare(path):
+    if revision is not None or os.path.lexists(path / ".git") or _is_bare(path):
         return _from_git(path, revision)
     return _from_folder(path, progress or Progress())
 
@@ -94,38 +98,38 @@ def _is_bare(path: Path) -> bool:
 
 
 def _from_git(path: Path, revision: str | None) -> Source:
-    own = usersgit.ask(path, "rev-parse", "--path-format=absolute", "--git-common-dir")
-    if own.status:
-        raise _not_git(path, own)
+    repository = usersgit.repository(path)
+    usersgit.require_sha1(path, repository)
     if revision is None and not _is_bare(path):
         _refuse_dirty(path)
     asked = revision or "HEAD"
-    commit = usersgit.ask(
-        path, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{asked}^{{commit}}"
-    ).stdout.strip()
-    found = usersgit.ask(path, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{asked}^{{tree}}")
-    usersgit.require_files(path, asked)
-    if found.status:
-        raise _unknown(path, asked)
-    objects = usersgit.ask(path, "rev-parse", "--path-format=absolute", "--git-path", "objects").stdout.strip()
-    store = Store(Path(objects))
+    at, folder, tree = asked, repository.prefix.rstrip("/"), _object(path, f"{asked}^{{tree}}")
+    if not tree and ":" in asked:  # REVISION:DIR, of which git takes no ^{tree}
+        at, _, folder = asked.rpartition(":")
+        tree = _object(path, f"{at}^{{tree}}")
+    usersgit.require_files(path, f"{at}:{folder}" if folder else asked)
+    if not tree:
+        raise _unknown(path, at)
+    found = _object(path, f"{tree}:{folder}") if folder else tree
+    if not found:
+        raise SpecError(f"the git tree {path} has no directory {folder} at {at}", remedy=f"git -C {path} ls-tree {at}")
+    usersgit.refuse_replaced_content(path)
+    store = Store(repository.objects)
     store.make()
-    words = f"{path} at {_named(path, commit) if commit else found.stdout.strip()}"
-    return _checked(own.stdout.strip(), store, found.stdout.strip(), words, f"{path} at {asked}")
+    commit = _object(path, f"{at}^{{commit}}")
+    words = f"{path} at {usersgit.commit_words(path, commit) if commit else found}"
+    words += f", directory {folder}" if at != asked else ""
+    lineage = f"{repository.common}/{folder}" if folder else repository.common
+    return _checked(lineage, store, found, words, f"{path} at {asked}")
 
 
-def _not_git(path: Path, done: proc.Completed) -> SpecError:
-    if "dubious ownership" in done.stderr:
-        return SpecError(
-            f"git does not trust {path}, which belongs to another user",
-            remedy=f"git config --global --add safe.directory {path}",
-        )
-    return SpecError(f"{path} is no git tree, so that it has no revisions", remedy=f"write {FORMS}")
+def _object(path: Path, revision: str) -> str:
+    """The object that the revision means in the user's repository, or nothing."""
+    return usersgit.ask(path, "rev-parse", "--quiet", "--verify", "--end-of-options", revision).stdout.strip()
 
 
 def _refuse_dirty(path: Path) -> None:
-    words = ("--porcelain", "--untracked-files=no", "--ignore-submodules=all", "--no-renames")
-    done = usersgit.ask(path, "status", *words)
+    done = usersgit.status(path, "--untracked-files=no", "--ignore-submodules=all", "--no-renames", "--", ".")
     if done.status:
         said = [line for line in done.stderr.splitlines() if line.startswith(("fatal: ", "error: "))]
         raise SpecError(
@@ -152,11 +156,6 @@ def _unknown(path: Path, revision: str) -> SpecError:
         f"the git tree {path} has no revision {revision!r}",
         remedy=f"git -C {path} fetch, or write a commit that it has",
     )
-
-
-def _named(path: Path, commit: str) -> str:
-    """A commit by its abbreviation and subject."""
-    return usersgit.ask(path, "show", "--no-patch", "--format=%h (%s)", commit).stdout.strip() or commit
 
 
 def _from_folder(path: Path, progress: Progress) -> Source:
@@ -187,6 +186,12 @@ def _update_index(store: Store, env: Mapping[str, str], path: Path) -> None:
     # To an empty index nothing is known, so that what is ignored by now is not listed.
     empty = f"{env['GIT_INDEX_FILE']}.empty"
     wanted = listed("--others", "--exclude-per-directory=.gitignore", *ignored, GIT_INDEX_FILE=empty)
+    for trace in _BUILT_IN:
+        if any(name == trace or name.startswith(f"{trace}/") for name in wanted):
+            raise SpecError(
+                f"{path} was built in: it holds {trace}, and no .gitignore there tells what is source",
+                remedy=f"make -C {shlex.quote(str(path))} ARCH=x86_64 mrproper, or give a fresh copy of the source",
+            )
     known = listed("--cached")
     update(known - wanted, "--force-remove")  # first: in the place of a file there may be a folder now
     update((wanted - known) | (wanted & listed("--modified")), "--add")
@@ -202,6 +207,12 @@ def _checked(lineage: str, store: Store, tree: str, words: str, place: str) -> S
         raise SpecError(
             f"{place} is a kernel's source without arch/x86, for which kernels are built here",
             remedy="give it the whole source",
+        )
+    traces = store.git("ls-tree", "--name-only", tree, "--", *_BUILT_IN).stdout.splitlines()
+    if traces:
+        raise SpecError(
+            f"{place} holds what a build left, {traces[0]}: make builds no such source in another directory",
+            remedy="take it out: git rm -r --cached, and commit that",
         )
     return Source(lineage, store, tree, words, (int(numbers[0][1]), int(numbers[1][1])))
 

@@ -13,10 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, NoReturn
 
-from kfunctest import proc
 from kfunctest.errors import EXIT_USAGE, InfraError, KfunctestError, SpecError
 from kfunctest.gate.suite import CHECKOUT, pytest_suite
-from kfunctest.kernels import paths
+from kfunctest.kernels import paths, usersgit
 from kfunctest.kernels.progress import Progress
 from kfunctest.mutate import building, catalogue, record
 from kfunctest.mutate.catalogue import Mutant
@@ -140,7 +139,7 @@ def _listed(mutant: Mutant, row: Row | None) -> str:
 
 
 def _commit() -> str:
-    done = proc.run([proc.need("git"), "-C", CHECKOUT, "rev-parse", "HEAD"], seconds=60, check=False)
+    done = usersgit.ask(CHECKOUT, "rev-parse", "HEAD")
     if done.status:
         raise InfraError(f"{CHECKOUT} is no git checkout, so that --sample has no commit to go by", remedy="--commit")
     return done.stdout.strip()

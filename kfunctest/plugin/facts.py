@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from kfunctest import proc
 from kfunctest.errors import KfunctestError
+from kfunctest.kernels import usersgit
 from kfunctest.kernels.model import Kernel
 from kfunctest.plugin import header
 from kfunctest.plugin import plan as plans
@@ -66,6 +66,6 @@ def _versions(session: Session) -> str:
 def _project() -> str:
     """The commit that this suite is at; empty where it is no git checkout or there is no git."""
     try:
-        return proc.run(["git", "describe", "--always", "--dirty"], cwd=CHECKOUT, seconds=20).stdout.strip()
+        return usersgit.ask(CHECKOUT, "describe", "--always", "--dirty").stdout.strip()
     except KfunctestError:
         return ""
