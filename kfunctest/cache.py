@@ -3,8 +3,8 @@
 
 Layout below :func:`root`: ``kernels/``, ``resolved/`` (what "newest" meant), ``apt/``, ``facts/`` (of kernels, and
 whether KVM works), ``bpf/`` and ``programs/`` (what was compiled), ``agent/`` (what the guest runs), ``trees/`` (kernel
-sources in one git store, and the folders that kernels are built in), ``built/`` (kernels that were), ``locks/``. Any of
-it may be deleted while no run uses it.
+sources in one git store, and the folders that kernels are built in), ``built/`` (kernels that were), ``boot/`` (links
+to images and their modules), ``locks/``. Any of it may be deleted while no run uses it.
 """
 
 from __future__ import annotations

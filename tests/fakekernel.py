@@ -24,8 +24,13 @@ ENUMS = {
 }
 CONFIG = "".join(
     f"CONFIG_{name}=y\n"
-    for name in ("CGROUPS", "MEMCG", "BPF_SYSCALL", "BPF_JIT", "DEBUG_INFO_BTF", "9P_FS", "NET_9P_VIRTIO")
+    for name in (
+        *("CGROUPS", "MEMCG", "BPF_SYSCALL", "BPF_JIT", "DEBUG_INFO_BTF"),
+        *("9P_FS", "NET_9P_VIRTIO", "VIRTIO_PCI", "VIRTIO_CONSOLE"),
+    )
 )
+#: What tells by BTF that these four are built in.
+DRIVERS = ("v9fs_session_init", "p9_virtio_probe", "virtio_pci_probe", "virtcons_probe")
 MEMCG = "ptr struct"
 _ENUM, _FUNC, _FUNC_PROTO, _DECL_TAG = 6, 12, 13, 17
 #: What refers to the type behind it; the last word of a type is ``void`` or one of _ENDS, with its name.
@@ -143,7 +148,7 @@ def vmlinux(
 ) -> bytes:
     """What a kernel image unpacks to; all kfuncs and the memory controller are there unless told otherwise."""
     if functions is None:
-        functions = [*sorted(contract.ALL), "mem_cgroup_css_alloc"]
+        functions = [*sorted(contract.ALL), "mem_cgroup_css_alloc", *DRIVERS]
     content, ids = _btf(enums, [*functions, *more])
     sections = {".BTF": content, ".BTF_ids": btf_ids(ids, sets)} if with_btf else {}
     if config is not None:
@@ -175,9 +180,10 @@ def image(release: str = RELEASE, **kwargs: object) -> bytes:
     return bzimage(gzip(vmlinux(**kwargs)), release)  # type: ignore[arg-type]
 
 
-def module(depends: str = "", softdep: str = "") -> bytes:
+def module(depends: str = "", softdep: str = "", release: str = RELEASE) -> bytes:
     """A kernel module that depends on others."""
-    info = f"license=GPL\0depends={depends}\0" + (f"softdep={softdep}\0" if softdep else "")
+    info = f"license=GPL\0depends={depends}\0vermagic={release} SMP preempt mod_unload\0"
+    info += f"softdep={softdep}\0" if softdep else ""
     return elf({".modinfo": info.encode()})
 
 

@@ -54,7 +54,11 @@ def tools(folder: Path, *names: str) -> dict[str, str]:
         (fakekernel.image()[:-200], USAGE, r"is a damaged kernel image"),
         (fakekernel.image(with_btf=False), USAGE, r"has no BTF.*; build it with CONFIG_DEBUG_INFO_BTF=y"),
         (fakekernel.image(config=NO_MEMCG), USAGE, r"was built without CONFIG_MEMCG.*; build it with CONFIG_MEMCG=y"),
-        (fakekernel.image(config=NO_SHARE), USAGE, r"can share no files.*: it lacks CONFIG_NET_9P_VIRTIO.*; build it"),
+        (
+            fakekernel.image(config=NO_SHARE),
+            USAGE,
+            r"that shares files with the host: it lacks CONFIG_NET_9P_VIRTIO; build it",
+        ),
         (fakekernel.image(functions=["mem_cgroup_css_alloc"]), FAILED, r"has none of the memcg BPF kfuncs.*; judge a"),
     ],
     ids=["text", "elf", "arm64", "32-bit", "cut short", "no BTF", "no MEMCG", "no 9p", "no kfuncs"],

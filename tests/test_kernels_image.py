@@ -135,25 +135,47 @@ def test_a_missing_option_is_named(option: str, tmp_path: Path) -> None:
     assert f"without {option}:" in refused(write(tmp_path / "image", fakekernel.image(config=text)))
 
 
+BOOTED_BY = "".join(f"{option}=y\n" for option, _, _ in config.BOOTED_BY)
+
+
 @pytest.mark.parametrize(
-    "lines, lacks",
+    "lines, said",
     [
-        ("CONFIG_9P_FS=y\nCONFIG_NET_9P_VIRTIO=y\n", ""),
-        ("CONFIG_9P_FS=y\n", "CONFIG_NET_9P_VIRTIO"),
-        ("CONFIG_NET_9P_VIRTIO=y\n", "CONFIG_9P_FS"),
-        ("CONFIG_9P_FS=m\nCONFIG_NET_9P_VIRTIO=m\n", "CONFIG_9P_FS and CONFIG_NET_9P_VIRTIO"),
-        ("CONFIG_VIRTIO_FS=y\n", "CONFIG_9P_FS and CONFIG_NET_9P_VIRTIO"),
-        ("", "CONFIG_9P_FS and CONFIG_NET_9P_VIRTIO"),
+        (BOOTED_BY, ""),
+        *(
+            (BOOTED_BY.replace(f"{option}=y\n", ""), f"it lacks {option}; build it")
+            for option, _, _ in config.BOOTED_BY
+        ),
+        (
+            "CONFIG_VIRTIO_FS=y\nCONFIG_VIRTIO_PCI=y\n",
+            "lacks CONFIG_9P_FS and CONFIG_NET_9P_VIRTIO and CONFIG_VIRTIO_C",
+        ),
+        *(
+            (
+                BOOTED_BY.replace(f"{option}=y", f"{option}=m"),
+                f"with the modules {module}, and none were found: there is",
+            )
+            for option, module, _ in config.BOOTED_BY
+        ),
     ],
 )
-def test_a_kernel_must_be_able_to_share_files(lines: str, lacks: str, tmp_path: Path) -> None:
-    """By 9p, built in or in a modules folder: VMs are told to use it."""
-    text = fakekernel.CONFIG.replace("CONFIG_9P_FS=y\nCONFIG_NET_9P_VIRTIO=y\n", lines)
+def test_a_kernel_must_have_what_a_vm_boots_by(lines: str, said: str, tmp_path: Path) -> None:
+    """Built in or in a modules folder; the host's files by 9p: VMs are told to use it."""
+    text = fakekernel.CONFIG.replace(BOOTED_BY, lines)
     path = write(tmp_path / "image", fakekernel.image(config=text))
-    if lacks:
-        assert f"it lacks {lacks} built in" in refused(path)
+    if said:
+        assert said in refused(path)
     else:
         assert resolve(str(path)).option("CONFIG_MEMCG") == "y"
+
+
+@pytest.mark.parametrize("function, module", [(function, module) for _, module, function in config.BOOTED_BY])
+def test_what_is_built_in_the_btf_of_an_unknown_configuration_says(function: str, module: str, tmp_path: Path) -> None:
+    functions = [*contract.ALL, "mem_cgroup_css_alloc", *(name for name in fakekernel.DRIVERS if name != function)]
+    said = refused(write(tmp_path / "image", fakekernel.image(functions=functions)))
+    assert (
+        f"with the modules {module}, and none were found: there is no /lib/modules/{fakekernel.RELEASE}; pass" in said
+    )
 
 
 def test_options_are_read_as_the_build_wrote_them() -> None:

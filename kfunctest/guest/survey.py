@@ -77,7 +77,10 @@ def config(release: str) -> str | None:
     if os.path.exists("/proc/config.gz"):
         with gzip.open("/proc/config.gz", "rt", errors="replace") as file:
             return file.read()
-    places = (f"/boot/config-{release}", f"/lib/modules/{release}/config", f"/lib/modules/{release}/build/.config")
+    build = f"/lib/modules/{release}/build"
+    places = [f"/boot/config-{release}", f"/lib/modules/{release}/config"]
+    if _read(f"{build}/include/config/kernel.release").strip() in ("", release):  # else make has run there since
+        places.append(f"{build}/.config")
     return next((text for place in places if (text := _read(place))), None)
 
 

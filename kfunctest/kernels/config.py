@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import zlib
-from pathlib import Path
 from typing import Final
 
 from kfunctest.errors import SpecError
+from kfunctest.kernels import modules
 from kfunctest.kernels.model import Facts
+from kfunctest.kernels.modules import Found
 
 Config = tuple[tuple[str, str], ...]
 
@@ -21,9 +22,14 @@ REQUIRED: Final = (
     ("CONFIG_DEBUG_INFO_BTF", "kfuncs are found by their BTF"),
 )
 
-#: How the VM gets the host's files: the file system and its transport, each an option and its module. We boot with
-#: virtme-ng's --force-9p, so virtiofs is no substitute.
-SHARE: Final = (("CONFIG_9P_FS", "9p"), ("CONFIG_NET_9P_VIRTIO", "9pnet_virtio"))
+#: What a VM boots by: virtme-ng with --force-9p (virtiofs is no substitute) on QEMU's PC machine. An option, its
+#: module, and a function that is in the kernel's own BTF where that is built in.
+BOOTED_BY: Final = (
+    ("CONFIG_9P_FS", "9p", "v9fs_session_init"),
+    ("CONFIG_NET_9P_VIRTIO", "9pnet_virtio", "p9_virtio_probe"),
+    ("CONFIG_VIRTIO_PCI", "virtio_pci", "virtio_pci_probe"),
+    ("CONFIG_VIRTIO_CONSOLE", "virtio_console", "virtcons_probe"),
+)
 
 
 def parse(text: str) -> Config:
@@ -60,25 +66,31 @@ def require(release: str, config: Config | None, facts: Facts) -> None:
             raise _lacks(release, name, why)
 
 
-def require_share(release: str, config: Config | None, modules: Path | None) -> None:
-    """Raise SpecError, naming the options, when a VM of this kernel would not see the host's files."""
-    if config is None:
-        return
-    options = dict(config)
-    absent = [option for option, name in SHARE if not _usable(options.get(option), name, modules)]
+def require_bootable(release: str, config: Config | None, facts: Facts, found: Found) -> None:
+    """Raise SpecError, naming options, modules and where these were looked for, when no VM can boot this kernel."""
+    options = None if config is None else dict(config)
+    absent = [option for option, _, _ in BOOTED_BY if options is not None and option not in options]
     if absent:
         raise SpecError(
-            f"{release} can share no files with the host: it lacks {' and '.join(absent)}"
-            + ("" if modules else " built in, and no modules folder was found"),
-            remedy="build it with CONFIG_9P_FS=y and CONFIG_NET_9P_VIRTIO=y, or pass the kernel with its modules",
+            f"{release} cannot boot in a VM that shares files with the host: it lacks {' and '.join(absent)}",
+            remedy=f"build it with {' and '.join(f'{option}=y' for option in absent)}",
+        )
+    lacking = {
+        module: option
+        for option, module, _ in BOOTED_BY
+        if (module not in facts.built_in if options is None else options[option] != "y")
+    }
+    if lacking and found.directory:
+        there = {*modules.listed(found.directory), *modules.built_in(found.directory)}
+        lacking = {module: option for module, option in lacking.items() if module not in there}
+    if lacking:
+        where = f"{found.directory} has none of that name" if found.directory else "; ".join(found.others)
+        raise SpecError(
+            f"{release} boots in a VM with the modules {', '.join(lacking)}, and none were found: {where}",
+            remedy=f"pass it with its modules, as ROOT/boot/vmlinuz-{release} with ROOT/lib/modules/{release}, "
+            f"or build it with {' and '.join(f'{option}=y' for option in lacking.values())}",
         )
 
 
 def _lacks(release: str, name: str, why: str) -> SpecError:
     return SpecError(f"{release} was built without {name}: {why}", remedy=f"build it with {name}=y")
-
-
-def _usable(value: str | None, module: str, modules: Path | None) -> bool:
-    if value != "m":
-        return value == "y"
-    return modules is not None and next(modules.rglob(f"{module}.ko*"), None) is not None

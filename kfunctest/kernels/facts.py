@@ -16,7 +16,7 @@ from kfunctest.kernels import config, image, memcg_kfuncs
 from kfunctest.kernels.model import ENUMS, Facts
 
 #: Part of the cache's key: raise it when what is read, or how it is written, changes.
-_FORMAT: Final = "facts-5"
+_FORMAT: Final = "facts-7"
 
 #: What the names of the kfuncs begin with that programs of selftests/bpf call.
 _CALLED: Final = ("bpf_", "css_rstat_")
@@ -73,6 +73,7 @@ def _facts(kept: dict[str, Any]) -> Facts:
         bpf_functions=frozenset(kept["bpf_functions"]),
         memcg=bool(kept["memcg"]),
         btf_size=int(kept["btf_size"]),
+        built_in=frozenset(kept["built_in"]),
     )
 
 
@@ -106,4 +107,5 @@ def _read_btf(raw: bytes, ids: bytes, whose: str) -> dict[str, object]:
         "bpf_functions": sorted(name for name in functions if name.startswith(_CALLED)),
         "memcg": _MEMCG_WITNESS in functions,
         "btf_size": len(raw),
+        "built_in": sorted(module for _, module, function in config.BOOTED_BY if function in functions),
     }

@@ -32,6 +32,8 @@ class Facts:
     btf_size: int
     #: The memcg kfuncs that no contract knows.
     unknown_kfuncs: frozenset[str] = frozenset()
+    #: Of the modules that a VM boots by (config.BOOTED_BY), those that are built in.
+    built_in: frozenset[str] = frozenset()
 
     def enum(self, name: str) -> dict[str, int]:
         """The members of ``enum name``. Raises KeyError when the kernel's BTF lacks it or it is none of ENUMS."""

@@ -11,6 +11,7 @@ import gzip
 import lzma
 import shutil
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +45,14 @@ KEPT: Final = {
 _FILES: Final = ("modules.order", "modules.builtin", "modules.builtin.modinfo", "config", "vmlinuz")
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The directory of a kernel's modules, if there is one, and what was seen in the other candidates."""
+
+    directory: Path | None
+    others: tuple[str, ...] = ()
+
+
 def prune(source: Path, root: Path, release: str) -> Path:
     """Copy of the modules folder ``source`` what KEPT names into ``root/lib/modules/release``, and run depmod there.
 
@@ -56,7 +65,7 @@ def prune(source: Path, root: Path, release: str) -> Path:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
     kernel = source / "kernel"
-    available = {_name(path): path for path in kernel.rglob("*.ko*")} if kernel.is_dir() else {}
+    available = listed(kernel) if kernel.is_dir() else {}
     for name, content in _closure(KEPT, available).items():
         relative = available[name].relative_to(source)
         place = target / relative.with_name(relative.name[: relative.name.index(".ko") + len(".ko")])
@@ -64,6 +73,30 @@ def prune(source: Path, root: Path, release: str) -> Path:
         place.write_bytes(content)
     proc.run([proc.need("depmod"), "-a", "-b", root, release], seconds=120, env={"LC_ALL": "C"})
     return target
+
+
+def listed(directory: Path) -> dict[str, Path]:
+    """The modules in or below a directory, by name."""
+    return {_name(path): path for path in directory.rglob("*.ko*")}
+
+
+def built_in(directory: Path) -> frozenset[str]:
+    """What the kernel of these modules has built in that could be a module. (Documentation/kbuild/kbuild.rst)"""
+    try:
+        lines = (directory / "modules.builtin").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(_name(Path(line)) for line in lines if ".ko" in line)
+
+
+def built_for(directory: Path) -> str | None:
+    """The release that the modules in ``directory`` were built for, by the vermagic of one; None where there is none.
+
+    Not those next to ``kernel/``, which may be of another release with the same interface (weak-updates).
+    """
+    path = next((directory / "kernel").rglob("*.ko*"), None)
+    magic = dict(_info(path, _unpacked(path))).get("vermagic", "") if path else ""
+    return magic.split(" ")[0] or None
 
 
 def _closure(wanted: Iterable[str], available: dict[str, Path]) -> dict[str, bytes]:
@@ -100,15 +133,20 @@ def _unpacked(path: Path) -> bytes:
 
 def _depends(path: Path, content: bytes) -> list[str]:
     """What a module says that it needs: by symbols (modpost writes ``depends``), and loaded first by its own wish."""
-    info = image.section(content, ".modinfo")
-    if info is None:
-        raise SpecError(f"the module {path} is damaged: it is no ELF file with a .modinfo section")
     names: list[str] = []
-    for entry in info.split(b"\0"):
-        key, _, value = entry.decode(errors="replace").partition("=")
+    for key, value in _info(path, content):
         if key == "depends":
             names += value.split(",")
         elif key == "softdep":
             pre = value.partition("pre:")[2].partition("post:")[0]
             names += pre.split()
     return [name.replace("-", "_") for name in names if name]
+
+
+def _info(path: Path, content: bytes) -> list[tuple[str, str]]:
+    """What a module says of itself. (include/linux/moduleinfo.h: MODULE_INFO)"""
+    info = image.section(content, ".modinfo")
+    if info is None:
+        raise SpecError(f"the module {path} is damaged: it is no ELF file with a .modinfo section")
+    pairs = (entry.decode(errors="replace").partition("=") for entry in info.split(b"\0"))
+    return [(key, value) for key, _, value in pairs]

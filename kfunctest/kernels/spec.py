@@ -11,6 +11,7 @@ from kfunctest.errors import SpecError
 from kfunctest.kernels import build, config, debian, facts, local, named, patches, paths, source
 from kfunctest.kernels.build import Recipe
 from kfunctest.kernels.model import Kernel, Provenance
+from kfunctest.kernels.modules import Found
 from kfunctest.kernels.named import Named
 from kfunctest.kernels.progress import Progress
 
@@ -86,8 +87,9 @@ def recipe(
 
 def _from_debian(spec: str, ask: _Ask) -> Kernel:
     fetched = debian.fetch(spec, mirror=ask.mirror, update=ask.update, progress=ask.progress)
-    folder = fetched.modules
-    return _kernel(spec, local.Place(folder / "vmlinuz", folder / "config", fetched.origin), fetched.resolved)
+    image = fetched.modules / "vmlinuz"
+    location = local.Location(image, image, fetched.origin, fetched.modules / "config", release=fetched.release)
+    return _kernel(spec, location, fetched.resolved)
 
 
 def _from_name(entry: Named, ask: _Ask) -> Kernel:
@@ -106,31 +108,38 @@ def _from_path(spec: str, path: Path) -> Kernel:
 
 def _folder(path: Path) -> Path:
     """What would be the entry of ``built/`` that ``path`` means, if it means one."""
-    return path.parent if path.name == build.IMAGE else path
+    real = path.resolve()
+    return real.parent if real.name == build.IMAGE else real
 
 
 def _from_built(spec: str, folder: Path, provenance: Provenance) -> Kernel:
-    place = local.Place(folder / build.IMAGE, folder / build.CONFIG, provenance.source, folder / build.VMLINUX)
-    kernel = _kernel(spec, place, None, modular=False)
+    image = folder / build.IMAGE
+    location = local.Location(image, image, provenance.source, folder / build.CONFIG, folder / build.VMLINUX)
+    kernel = _kernel(spec, location, None, modular=False)
     return replace(kernel, contract=provenance.contract, provenance=provenance)
 
 
-def _kernel(spec: str, place: local.Place, resolved: str | None, *, modular: bool = True) -> Kernel:
-    reading = facts.read(place.image)
-    text = place.config.read_text(errors="replace") if place.config else reading.config
+def _kernel(spec: str, location: local.Location, resolved: str | None, *, modular: bool = True) -> Kernel:
+    reading = facts.read(location.image)
+    release = reading.release
+    local.check_release(location, release)
+    found = local.modules_of(location, release) if modular else Found(None, ("it was built without modules",))
+    file = local.configuration(location, release, found.directory)
+    # What is in the image itself is of no other kernel.
+    text = reading.config or (file.read_text(errors="replace") if file else None)
     options = config.parse(text) if text is not None else None
-    modules = local.modules(place.image, reading.release) if modular else None
-    config.require(reading.release, options, reading.facts)
-    config.require_share(reading.release, options, modules)
+    config.require(release, options, reading.facts)
+    if reading.facts.kfuncs:  # else it is judged without a boot
+        config.require_bootable(release, options, reading.facts, found)
     return Kernel(
         spec=spec,
-        release=reading.release,
-        image=place.image,
+        release=release,
+        image=local.for_virtme_ng(location, release, found.directory),
         image_digest=reading.digest,
-        modules=modules,
-        origin=place.origin,
+        modules=found.directory,
+        origin=location.origin,
         resolved=resolved,
         config=options,
         facts=reading.facts,
-        vmlinux=place.vmlinux,
+        vmlinux=location.vmlinux,
     )

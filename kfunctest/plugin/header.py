@@ -23,7 +23,7 @@ def of_kernel(
         yield f"flavours: {', '.join(made.flavours) or 'none'}"
     if kernel.config is not None:
         yield f"configuration: {kernel.config_digest}; compiler: {kernel.compiler or 'not known'}"
-    yield f"image: {kernel.image}"
+    yield f"image: {kernel.image}{f' -> {kernel.image.readlink()}' if kernel.image.is_symlink() else ''}"
     yield f"contract: {judged.name} ({how(kernel, asked)})" if judged else "contract: none, the kfuncs are absent"
     for one in untested(kernel, accepted):
         yield f"not tested: {one}, which no test knows"

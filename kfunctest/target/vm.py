@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from kfunctest import proc
+from kfunctest import cache, proc
 from kfunctest.errors import InfraError, SpecError, VmDied
 from kfunctest.kernels.model import Kernel
 from kfunctest.target import death, keeper, machine
@@ -191,7 +191,12 @@ def _not_booted(console: Console, monitor: Monitor, why: str, to_see: str) -> Vm
 
 
 def _check_identity(kernel: Kernel, vm: Vm) -> None:
-    """The facts were read from the image on the host: the kernel that runs must be that one."""
+    """The facts were read from the image on the host: the kernel that runs must be that one.
+
+    QEMU has read the image anew, from a file in which make or a packaging system may have put another since.
+    """
+    if cache.digest(kernel.image.read_bytes()) != kernel.image_digest:
+        raise SpecError(f"{kernel.image} was changed since this run began", remedy="run it again")
     if (vm.release, vm.btf_size) != (kernel.release, kernel.facts.btf_size):
         raise SpecError(
             f"{kernel.image} should be {kernel.release} with {kernel.facts.btf_size} bytes of BTF, but "
