@@ -4,7 +4,8 @@
 Layout below :func:`root`: ``kernels/``, ``resolved/`` (what "newest" meant), ``apt/``, ``facts/`` (of kernels, and
 whether KVM works), ``bpf/`` and ``programs/`` (what was compiled), ``agent/`` (what the guest runs), ``trees/`` (kernel
 sources in one git store, and the folders that kernels are built in), ``built/`` (kernels that were), ``boot/`` (links
-to images and their modules), ``locks/``. Any of it may be deleted while no run uses it.
+to images and their modules), ``venvs/`` (virtual environments), ``locks/``. Any of it may be deleted while no run uses
+it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kfunctest.errors import InfraError, NoSpace
@@ -65,31 +66,72 @@ def locked(name: str) -> Iterator[None]:
     The kernel frees it if we die. Taking a lock that this thread holds already waits for ever.
     """
     with _lock_file(name) as handle:
-        if not _taken_at_once(handle):
-            patience = threading.Timer(_PATIENCE, _say_that_we_wait)
-            patience.start()
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            finally:
-                patience.cancel()
+        _take(handle, fcntl.LOCK_EX)
         yield
 
 
 @contextmanager
+def locked_at_once(name: str) -> Iterator[bool]:
+    """Hold the lock called ``name`` if nobody does; whether that is so."""
+    with _lock_file(name) as handle:
+        yield _taken_at_once(handle, fcntl.LOCK_EX)
+
+
+def share(name: str) -> int:
+    """Hold the lock called ``name`` together with others who share it, until the descriptor that is returned is closed.
+
+    Programs that the descriptor is left to hold it too.
+    """
+    try:
+        handle = os.open(_lock_path(name), os.O_RDONLY | os.O_CLOEXEC)  # in a cache of somebody else's, too
+    except OSError:
+        handle = _open(name)
+    _take(handle, fcntl.LOCK_SH)
+    return handle
+
+
+def hold_own_environment() -> None:
+    """Share the lock of the virtual environment that we run in, where it is one of the cache's, until we end."""
+    place = Path(sys.prefix).resolve()
+    with suppress(InfraError):
+        if place.is_relative_to(root()):
+            share(f"{place.parent.name}-{place.name}")
+
+
+def _take(handle: int, how: int) -> None:
+    if _taken_at_once(handle, how):
+        return
+    patience = threading.Timer(_PATIENCE, _say_that_we_wait)
+    patience.start()
+    try:
+        fcntl.flock(handle, how)
+    finally:
+        patience.cancel()
+
+
+@contextmanager
 def _lock_file(name: str) -> Iterator[int]:
-    path = root() / "locks" / f"{name}.lock"
-    with space_guard():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    handle = _open(name)
     try:
         yield handle
     finally:
         os.close(handle)
 
 
-def _taken_at_once(handle: int) -> bool:
+def _lock_path(name: str) -> Path:
+    return root() / "locks" / f"{name}.lock"
+
+
+def _open(name: str) -> int:
+    path = _lock_path(name)
+    with space_guard():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
+def _taken_at_once(handle: int, how: int) -> bool:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
@@ -152,8 +194,8 @@ def _sweep(kind: str, own: str) -> None:
     """Remove what killed runs left half-made; ``own`` is the key whose lock the caller holds."""
     for stale in (root() / kind).glob(".partial-*-*"):
         key = stale.name.removeprefix(".partial-").rpartition("-")[0]
-        with _lock_file(f"{kind}-{key}") as handle:
-            if key == own or _taken_at_once(handle):
+        with locked_at_once(f"{kind}-{key}") as free:
+            if key == own or free:
                 shutil.rmtree(stale, ignore_errors=True)
 
 
