@@ -19,6 +19,7 @@ FLOORS = {
     "errors": 0,
     "wait": 1,
     "proc": 1,
+    "run": 1,
     "cache": 1,
     "contract": 2,
     "annotation_values": 1,
@@ -42,7 +43,7 @@ FLOORS = {
     "setup": 6,
 }
 #: What runs before there is a virtual environment: nothing but the standard library and the two lowest floors.
-BEFORE_PACKAGES = ("setup", "errors", "wait", "proc", "cache")
+BEFORE_PACKAGES = ("setup", "errors", "wait", "proc", "cache", "run")
 #: The one part of setup that runs afterwards.
 AFTER_PACKAGES = "kfunctest.setup.update"
 #: Where the channel's far side takes over in the guest; the host brings its execnet there.

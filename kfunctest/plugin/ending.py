@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Generator, Sequence
 from typing import Any, NoReturn
 
 import pytest
 from _pytest.outcomes import Exit  # pytest.exit.Exception, which mypy does not take for a class
 
 from kfunctest.errors import EXIT_INFRA, KfunctestError
+from kfunctest.plugin import output
 from kfunctest.plugin.statuses import Statuses
 
 #: Under which key a worker of pytest-xdist tells its controller why it ended.
@@ -41,6 +42,13 @@ def none_of_the_kfuncs(releases: Sequence[str]) -> Stop:
     return Stop(line, int(pytest.ExitCode.TESTS_FAILED))
 
 
+def no_asserts() -> Stop:
+    """Python skips the asserts of all files but those of tests: what they would have found would pass."""
+    return Stop(
+        "Python runs without asserts (-O, PYTHONOPTIMIZE), so nothing can be judged; run it without", EXIT_INFRA
+    )
+
+
 class Ending:
     """A plugin that says why a run ended early: pytest itself would show an exception in a row of exclamation marks."""
 
@@ -53,8 +61,16 @@ class Ending:
         """Take over from pytest what it would print about a Stop."""
         if isinstance(excinfo.value, Stop):
             self._why = excinfo.value
+            if self._why.status == pytest.ExitCode.TESTS_FAILED:
+                self._config.pluginmanager.getplugin(Statuses.NAME).speaks_against_a_kernel()
             if reporter := self._config.pluginmanager.getplugin("terminalreporter"):
                 reporter._keyboardinterrupt_memo = None  # noqa: SLF001 (pytest has no public way)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logstart(self) -> None:
+        """End a run that nobody can follow before its next test."""
+        if why := output.lost(self._config):
+            raise _nowhere_to_write(why)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
@@ -83,12 +99,42 @@ class Ending:
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
         """Write the line, after everything else that is written."""
-        if self._why is None or hasattr(self._config, "workerinput"):
+        if hasattr(self._config, "workerinput"):
+            return
+        if lost := output.lost(self._config):
+            self.add(_nowhere_to_write(lost))
+        if self._why is None:
             return
         text = f"kfunctest: {self._why.line}"
         if self._why.evidence:
             text = f"{self._why.evidence.rstrip()}\n{text}"
-        if reporter := self._config.pluginmanager.getplugin("terminalreporter"):
+        reporter = self._config.pluginmanager.getplugin("terminalreporter")
+        if reporter and not lost:
             reporter.write_line(text, red=True)
         else:
-            print(text, file=sys.stderr)  # noqa: T201 (-p no:terminal)
+            output.complain(self._config, text)  # -p no:terminal
+
+
+def decided(config: pytest.Config) -> Generator[None, int, int]:
+    """Around the whole run, as a wrapper of pytest's hook: its exit status, whatever ends it.
+
+    Without it an exception in a hook, or output that cannot be written, would be Python's status 1.
+    """
+    if hasattr(config, "workerinput"):
+        return (yield)
+    with output.watched(config):
+        try:
+            status = int((yield))
+        except pytest.UsageError:
+            raise
+        except KeyboardInterrupt:
+            status = int(pytest.ExitCode.INTERRUPTED)
+        except BaseException:  # noqa: BLE001 (whatever it is)
+            output.complain(config, traceback.format_exc())
+            status = EXIT_INFRA
+        statuses: Statuses | None = config.pluginmanager.getplugin(Statuses.NAME)
+        return statuses.status(status) if statuses else status
+
+
+def _nowhere_to_write(why: str) -> Stop:
+    return Stop(f"standard output cannot be written ({why}); send it elsewhere, and run again", EXIT_INFRA)

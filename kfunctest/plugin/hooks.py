@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Generator
 from typing import Any
 
@@ -65,14 +66,24 @@ def _memory(text: str) -> str:
     return text
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
+    """Decide on the exit status, whatever ends the run."""
+    from kfunctest.plugin import ending
+
+    return (yield from ending.decided(config))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Attach the session. Nothing is looked up until a test asks for a kernel."""
+    from kfunctest import cache
     from kfunctest.plugin import record, splats
     from kfunctest.plugin.closing import Closing
     from kfunctest.plugin.ending import Ending
     from kfunctest.plugin.session import Session
     from kfunctest.plugin.statuses import Statuses
 
+    cache.hold_own_environment()
     config.addinivalue_line(
         "markers", "bpf_programs(source): one test for each annotated program of selftests/bpf/<source>"
     )
@@ -98,9 +109,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Reach the machine to judge. Under pytest-xdist, fetch the kernels and name them: its workers have no terminal."""
-    from kfunctest.plugin import collect
+    from kfunctest.plugin import collect, ending
 
     config = session.config
+    if sys.flags.optimize:
+        config.stash[SESSION].impossible = ending.no_asserts()
+        return
     if hasattr(config, "workerinput") or not collect.may_ask_for_a_kernel(config):
         return
     ours = config.stash[SESSION]

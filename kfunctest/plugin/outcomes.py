@@ -28,6 +28,10 @@ _BY_ERROR = (
     (VmDied, Outcome.CRASHED),
     (KfunctestError, Outcome.INFRA),
 )
+#: Errors on the host that no kernel brings about: ours, or the machine's.
+_NO_KERNELS = (NameError, ImportError, SyntaxError, OSError, MemoryError, pytest.FixtureLookupError)
+#: What a test says of a kernel, or the kernel itself.
+_FINDINGS = (AssertionError, GuestError, TimeoutError)
 #: Those that pytest has no words for.
 BEYOND_PYTEST = (Outcome.CRASHED, Outcome.HUNG, Outcome.INFRA)
 
@@ -107,11 +111,21 @@ def _outcome(
             return outcome
     if isinstance(error, GuestError) and error.kind == "WorkerDied" and not report.passed and _oopsed(item):
         return Outcome.CRASHED
+    if (report.failed or hasattr(report, "wasxfail")) and _is_ours(item, error):
+        return Outcome.INFRA
     if report.failed:
         return Outcome.XPASSED if call.excinfo is None and _xfail(item) else Outcome.FAILED
     if report.skipped:
         return Outcome.XFAILED if hasattr(report, "wasxfail") else Outcome.SKIPPED
     return Outcome.PASSED
+
+
+def _is_ours(item: pytest.Item, error: BaseException | None) -> bool:
+    """Whether the error is a fault of ours or of this machine's: any but a finding is, where no kernel runs yet."""
+    if not isinstance(error, Exception) or isinstance(error, _FINDINGS):
+        return False
+    runs = "vm" in getattr(item, "fixturenames", ()) and item.config.stash[SESSION].running is not None
+    return isinstance(error, _NO_KERNELS) or not runs
 
 
 def _xfail(item: pytest.Item) -> bool:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from kfunctest.errors import EXIT_INFRA
-from kfunctest.plugin import SESSION, outcomes
+from kfunctest.errors import EXIT_INFRA, EXIT_USAGE
+from kfunctest.plugin import SESSION, outcomes, output
 from kfunctest.plugin.boots import ENOUGH, NOT_TRIED
 from kfunctest.plugin.phases import WORKER_DIED
 from kfunctest.results import Outcome
@@ -29,6 +29,9 @@ class Statuses:
         self._config = config
         self._bad = False
         self._infra = False
+        #: A file of tests could not be collected; and that, not its user, is what interrupted pytest.
+        self._uncollected = False
+        self._interrupted_itself = False
         self._said: set[tuple[str, str, str]] = set()
 
     def speaks_against_a_kernel(self) -> None:
@@ -70,8 +73,13 @@ class Statuses:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """A file that cannot be collected is no fault of the machine."""
-        self._bad |= report.failed
+        """A file that cannot be collected is no fault of a kernel's, nor of the machine's."""
+        self._uncollected |= report.failed
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Tell pytest's own ways of interrupting itself, and pytest-xdist's, from Ctrl-C."""
+        self._interrupted_itself = excinfo.type is not KeyboardInterrupt
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -80,12 +88,28 @@ class Statuses:
         self.decide(session)
 
     def decide(self, session: pytest.Session) -> None:
-        """1 where anything speaks against a kernel, else 3 where something could not be told, else pytest's own."""
-        if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
-            if self._bad:
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
-            elif self._infra:
-                session.exitstatus = EXIT_INFRA
+        """Decide on the status by what is known so far: results.jsonl has it before the very end of the run."""
+        session.exitstatus = self.status(int(session.exitstatus))
+
+    def status(self, pytests: int) -> int:
+        """The run's status, of which pytest's own, or that of what stopped the run, is all that is known otherwise.
+
+        1 where anything speaks against a kernel, and never else; 4 where a file could not be collected; 3 where
+        something could not be told.
+        """
+        exit_code = pytest.ExitCode
+        if pytests == exit_code.USAGE_ERROR or (pytests == exit_code.INTERRUPTED and not self._collection_failed()):
+            return pytests
+        if self._bad:
+            return int(exit_code.TESTS_FAILED)
+        if self._uncollected and pytests != EXIT_INFRA:
+            return EXIT_USAGE
+        if self._infra or output.lost(self._config) or pytests == exit_code.TESTS_FAILED:
+            return EXIT_INFRA
+        return pytests
+
+    def _collection_failed(self) -> bool:
+        return self._uncollected and self._interrupted_itself
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None]:
