@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -123,62 +122,7 @@ def test_what_apt_does_not_bring_is_said(monkeypatch: pytest.MonkeyPatch, comman
     assert len(commands) == 2
 
 
-# -- the virtual environment --------------------------------------------------
-
-
-def test_a_finished_environment_is_complete(checkout: Path, commands: list[list[str]]) -> None:
-    assert not venv.is_complete(checkout)
-    venv.make(checkout)
-    assert venv.is_complete(checkout)
-    assert "--require-hashes" in commands[-1]
-
-
-def changed_pins(checkout: Path) -> Path:
-    """Another version is pinned."""
-    (checkout / "requirements.txt").write_text("pytest==10 --hash=sha256:00\n")
-    return checkout
-
-
-def moved(checkout: Path) -> Path:
-    """The checkout was renamed: its environment's programs point to where it was."""
-    return checkout.rename(checkout.with_name("elsewhere"))
-
-
-def lost_python(checkout: Path) -> Path:
-    """The Python that the environment stands on was removed."""
-    (checkout / ".venv" / "bin" / "python").unlink()
-    return checkout
-
-
-def torn_stamp(checkout: Path) -> Path:
-    """Setup was killed while it wrote its last word."""
-    stamp = checkout / ".venv" / "kfunctest.stamp"
-    stamp.write_text(stamp.read_text()[:5])
-    return checkout
-
-
-@pytest.mark.parametrize("change", [changed_pins, moved, lost_python, torn_stamp])
-def test_an_environment_that_does_not_fit_is_not_complete(
-    change: Callable[[Path], Path], checkout: Path, commands: list[list[str]]
-) -> None:
-    venv.make(checkout)
-    assert not venv.is_complete(change(checkout))
-    assert commands
-
-
-def test_a_killed_pip_leaves_nothing_that_looks_finished(
-    checkout: Path, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    venv.make(checkout)
-
-    def killed(_what: str, argv: list[str], **_: object) -> None:
-        if "pip" in argv:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(venv, "watch", killed)
-    with pytest.raises(KeyboardInterrupt):
-        venv.make(checkout)
-    assert not venv.is_complete(checkout)
+# -- two set-ups at once ------------------------------------------------------
 
 
 def test_the_second_setup_starts_nothing(
@@ -198,30 +142,23 @@ def test_two_setups_at_once_make_one_environment(
     both_looked = threading.Barrier(2, timeout=20)
     looked = threading.local()
 
-    def missing(**_: object) -> tuple[Need, ...]:
+    def complete(place: Path) -> bool:
         """Both setups find the environment unfinished before either takes the lock."""
+        found = is_complete(place)
         if not hasattr(looked, "done"):
             looked.done = True
             both_looked.wait()
-        return (LACKING,)
+        return found
 
-    monkeypatch.setattr(needs, "missing", missing)
-    monkeypatch.setattr(system, "missing", lambda **_: ())
+    is_complete = venv.is_complete
+    monkeypatch.setattr(venv, "is_complete", complete)
+    monkeypatch.setattr(needs, "missing", lambda **_: ())
     threads = [threading.Thread(target=command.set_up, args=[checkout]) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
     assert len([argv for argv in commands if "pip" in argv]) == 1
-
-
-def test_a_checkout_of_somebody_else_is_one_clear_line(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "unlink", refuse)
-    with pytest.raises(InfraError, match=r"cannot be written: Permission denied; .*clone into a folder of yours"):
-        venv.make(checkout)
 
 
 def test_setup_knows_the_archives_keys_by_the_names_that_a_run_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,18 +142,44 @@ def test_no_python_and_no_apt_is_one_clear_line(tmp_path: Path) -> None:
 
 def test_an_old_python_is_one_clear_line(tmp_path: Path) -> None:
     env = bare(tmp_path / "bin")
-    program(tmp_path / "bin", "python3", '[ "$1" = -V ] && echo Python 3.9.2')
+    old = program(tmp_path / "bin", "python3", "echo False 3.9.2")
     done = run_setup(env)
     assert done.status == 3
-    assert done.stderr.startswith("setup: Python 3.9.2 is too old; Python 3.11 or newer is needed")
+    assert done.stderr.startswith(f"setup: Python 3.9.2 is too old ({old}); Python 3.11 or newer is needed")
     assert done.stderr.count("\n") == 1
 
 
 def test_a_newer_python_beside_an_old_one_is_taken(tmp_path: Path) -> None:
     env = bare(tmp_path / "bin")
     program(tmp_path / "bin", "python3", "exit 1")
-    program(tmp_path / "bin", "python3.12", 'echo "3.12 ran: $*"')
-    assert run_setup(env).stdout.splitlines()[-1] == "3.12 ran: -m kfunctest.setup"
+    program(tmp_path / "bin", "python3.12", '[ "$2" = -c ] && echo True 3.12.1 || echo "3.12 ran: $*"')
+    assert run_setup(env).stdout.splitlines()[-1] == "3.12 ran: -I kfunctest/setup/start.py"
+
+
+def test_a_python_that_does_not_run_is_told_by_what_it_says(tmp_path: Path) -> None:
+    env = bare(tmp_path / "bin")
+    shim = program(
+        tmp_path / "bin", "python3", "echo 'shim: version 3.9 is not installed' >&2; echo more >&2; exit 127"
+    )
+    done = run_setup(env)
+    assert done.status == 3
+    assert done.stderr.startswith(
+        f"setup: {shim} does not run: shim: version 3.9 is not installed; Python 3.11 or newer"
+    )
+
+
+def test_what_a_python_says_besides_is_not_held_against_it(tmp_path: Path) -> None:
+    env = bare(tmp_path / "bin")
+    program(
+        tmp_path / "bin", "python3", "echo 'cannot change locale' >&2; [ \"$2\" = -c ] && echo True 3.12.1 || echo ran"
+    )
+    assert run_setup(env).stdout == "ran\n"
+
+
+def test_the_set_up_of_another_command_ends_with_its_status(tmp_path: Path) -> None:
+    env = bare(tmp_path / "bin")
+    done = proc.run(["/bin/sh", CHECKOUT / "scripts" / "bisect", "step"], seconds=60, env=env, check=False)
+    assert done.status == 131, "git bisect run takes 3 for bad"
 
 
 def test_apt_that_cannot_bring_python_is_one_clear_line(tmp_path: Path) -> None:

@@ -1,73 +1,143 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The checkout's virtual environment, complete or made anew: its stamp is the last thing written."""
+"""Virtual environments in the cache, one for each Python and set of pins; ``.venv`` in the checkout leads to one.
+
+An environment is made in the place where it stays, since its programs name that place; its stamp is the last thing
+written. It is made and removed under its lock, which each run that uses it shares: one in use is never changed.
+"""
 
 from __future__ import annotations
 
+import itertools
+import os
+import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sysconfig
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from kfunctest import cache
-from kfunctest.errors import InfraError
-from kfunctest.setup.watch import watch
+from kfunctest.setup.watch import say, watch
 
 #: The longest that pip may take, in seconds.
 PIP_SECONDS = 1800.0
+#: An environment that no run has used for so long makes room for a new one, in seconds.
+UNUSED_SECONDS = 30 * 86400.0
 
-#: Raised when the way in which the environment is made changes.
-_RECIPE = "1"
+#: Raised when the way in which an environment is made changes.
+_RECIPE = "2"
+_KIND = "venvs"
+_STAMP = "kfunctest.stamp"
+#: What pip takes from the user's environment variables that would make it install elsewhere or nothing.
+_PIP: dict[str, str | None] = {
+    "PIP_USER": "0",
+    "PIP_TARGET": None,
+    "PIP_PREFIX": None,
+    "PIP_ROOT": None,
+    "PIP_DRY_RUN": None,
+}
 
 
-def wanted(checkout: Path) -> str:
-    """The stamp of the environment that this checkout needs: its pins, this Python, and the place it stands in."""
-    pins = (checkout / "requirements.txt").read_bytes()
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return cache.digest(_RECIPE, pins, version, sys.base_prefix, str(checkout))
+def folder(checkout: Path) -> Path:
+    """Where the environment is that this Python needs for the pins of this checkout. Raises InfraError."""
+    python = (sys.base_prefix, sysconfig.get_config_var("SOABI") or sys.implementation.cache_tag)
+    return cache.root() / _KIND / cache.digest(_pins(checkout), *map(str, python))
 
 
 def is_complete(checkout: Path) -> bool:
-    """Whether ``.venv`` is the one wanted, and was finished."""
-    try:
-        stamp = _stamp(checkout).read_text()
-    except (OSError, UnicodeDecodeError):
-        return False
-    return stamp == wanted(checkout) and _python(checkout).exists()
+    """Whether that environment is there, and was finished."""
+    return _fits(folder(checkout), _pins(checkout))
 
 
 def make(checkout: Path) -> None:
-    """Make ``.venv`` anew and install the pinned packages. Raises InfraError."""
-    python = str(_python(checkout))
-    with _writing(checkout):
-        _stamp(checkout).unlink(missing_ok=True)
-    watch("making .venv", [sys.executable, "-I", "-m", "venv", "--clear", str(checkout / ".venv")], seconds=300)
-    # Wheels only: a source package would fetch build tools that nobody pinned.
-    pip = [python, "-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
-    options = ["--require-hashes", "--only-binary=:all:", "--no-warn-script-location", "--progress-bar=off"]
-    watch(
-        "installing the pinned Python packages",
-        [*pip, *options, "-r", str(checkout / "requirements.txt")],
-        seconds=PIP_SECONDS,
-        env={"PIP_USER": "0"},
-    )
-    with _writing(checkout):
-        _stamp(checkout).write_text(wanted(checkout))
+    """Make that environment unless it is there, and remove those that nobody uses. Raises InfraError."""
+    place = folder(checkout)
+    with cache.locked(lock(place)), cache.filling():
+        if is_complete(checkout):
+            return
+        shutil.rmtree(place, ignore_errors=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        watch("making a virtual environment", [sys.executable, "-I", "-m", "venv", str(place)], seconds=300)
+        # Wheels only: a source package would fetch build tools that nobody pinned.
+        pip = [str(place / "bin" / "python"), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
+        options = ["--require-hashes", "--only-binary=:all:", "--no-warn-script-location", "--progress-bar=off"]
+        watch(
+            "installing the pinned Python packages",
+            [*pip, *options, "-r", str(checkout / "requirements.txt")],
+            seconds=PIP_SECONDS,
+            env=_PIP,
+        )
+        (place / _STAMP).write_text(_pins(checkout))
+    _remove_unused(place)
 
 
-@contextmanager
-def _writing(checkout: Path) -> Iterator[None]:
+def hold(checkout: Path) -> Path | None:
+    """Share that environment's lock until this process and what it becomes have ended; None where it is not there."""
+    place = folder(checkout)
+    handle = cache.share(lock(place))
+    if not is_complete(checkout):
+        os.close(handle)
+        return None
+    os.set_inheritable(handle, True)
+    with suppress(OSError):
+        os.utime(place / _STAMP)
+    return place
+
+
+def link(checkout: Path) -> None:
+    """Let ``.venv`` lead to an environment with this checkout's pins, for who starts a program there by hand.
+
+    One of another Python stays: a run that was started through the link goes on reading there. A folder of that name,
+    which setup once filled, is only renamed, for the same reason. In a checkout that cannot be written there is none.
+    """
+    place = checkout / ".venv"
+    if place.is_symlink() and _fits(place, _pins(checkout)):
+        return
+    new = checkout / f".venv-{os.getpid()}"
+    with suppress(OSError):
+        new.unlink(missing_ok=True)
+        new.symlink_to(folder(checkout))
+        if place.exists() and not place.is_symlink():
+            say(f".venv was a folder, and is {_renamed(place).name} now; remove it when no earlier run uses it")
+        new.replace(place)
+
+
+def _renamed(place: Path) -> Path:
+    names = (place.with_name(f".venv-old{number or ''}") for number in itertools.count())
+    return place.rename(next(name for name in names if not os.path.lexists(name)))
+
+
+def _remove_unused(own: Path) -> None:
+    """Remove what killed set-ups left half-made, and what was not used for long, unless somebody holds it."""
+    for place in own.parent.iterdir():
+        if place == own or _used_lately(place):
+            continue
+        with cache.locked_at_once(lock(place)) as free:
+            if free and not _used_lately(place):
+                with suppress(OSError):
+                    (place / _STAMP).unlink(missing_ok=True)
+                shutil.rmtree(place, ignore_errors=True)
+
+
+def _used_lately(place: Path) -> bool:
     try:
-        yield
-    except OSError as error:
-        raise InfraError(
-            f"{checkout / '.venv'} cannot be written: {error.strerror}",
-            remedy="free some space, or clone into a folder of yours",
-        ) from error
+        return time.time() - (place / _STAMP).stat().st_mtime < UNUSED_SECONDS
+    except OSError:
+        return False
 
 
-def _stamp(checkout: Path) -> Path:
-    return checkout / ".venv" / "kfunctest.stamp"
+def _pins(checkout: Path) -> str:
+    """What all environments for this checkout have in common."""
+    return cache.digest(_RECIPE, (checkout / "requirements.txt").read_bytes())
 
 
-def _python(checkout: Path) -> Path:
-    return checkout / ".venv" / "bin" / "python"
+def _fits(place: Path, pins: str) -> bool:
+    try:
+        return (place / _STAMP).read_text() == pins and (place / "bin" / "python").exists()
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def lock(place: Path) -> str:
+    """The name of an environment's lock in the cache."""
+    return f"{_KIND}-{place.name}"

@@ -54,7 +54,7 @@ def watch(
     argv: Sequence[str],
     *,
     seconds: float | None,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
 ) -> None:
     """Run ``argv`` to its end, with ``what`` said before. Raises InfraError when it fails.
 
