@@ -12,7 +12,7 @@ import pytest
 
 from kfunctest import proc
 from kfunctest.bisect import __main__ as entry
-from kfunctest.bisect import mail, report, series, step
+from kfunctest.bisect import command, mail, report, series, step
 from kfunctest.bisect.asked import ABORT, BAD, GOOD, UNTESTABLE
 from kfunctest.bisect.builder import Builder
 from kfunctest.bisect.history import History
@@ -282,3 +282,18 @@ def test_the_scripts_explain_themselves() -> None:
     for words in (["step"], ["series"], []):
         argv: Sequence[str | Path] = [sys.executable, "-m", "kfunctest.bisect", *words, "--help"]
         assert "Exit status" in proc.run(argv, seconds=60, cwd=CHECKOUT).stdout
+
+
+def test_what_python_compiles_the_suite_to_is_no_part_of_a_bisections_key(
+    tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = tmp_path / "checkout" / "selftests"
+    (suite / "__pycache__").mkdir(parents=True)
+    (suite / "test_it.py").write_text("first\n")
+    monkeypatch.setattr(command, "CHECKOUT", suite.parent)
+    wanted = bisecting.asked(tree, tmp_path, "HEAD", "HEAD")
+    before = command.key(wanted, ())
+    (suite / "__pycache__" / "test_it.cpython-311.pyc").write_bytes(b"compiled")
+    assert command.key(wanted, ()) == before
+    (suite / "test_it.py").write_text("second\n")
+    assert command.key(wanted, ()) != before

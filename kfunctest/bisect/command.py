@@ -129,9 +129,9 @@ def key(wanted: Asked, tools: Sequence[str]) -> str:
     words += ["", *wanted.tests.words]
     words += ["", *wanted.flavours, "", *(patch.id for patch in wanted.patches), wanted.contract or "", *tools]
     for top in ("selftests", "kernel-config"):
-        words += [
-            cache.digest(path.read_bytes()) for path in sorted((CHECKOUT / top).rglob("*.[pcth]*")) if path.is_file()
-        ]
+        files = sorted((CHECKOUT / top).rglob("*.[pcth]*"))
+        # Not what Python compiles these to: a first run makes it.
+        words += [cache.digest(path.read_bytes()) for path in files if path.is_file() and path.suffix != ".pyc"]
     return cache.digest(*words)[:12]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``python -m kfunctest.bisect step``: one verdict on the commit that is checked out, in git bisect's statuses."""
+"""``scripts/bisect step``: one verdict on the commit that is checked out, in git bisect's statuses."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def _hide(data: bytes) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = asked.Parser(
-        prog="python -m kfunctest.bisect step",
-        description="judge the commit that is checked out: git bisect run python -m kfunctest.bisect step -k usage",
+        prog="scripts/bisect step",
+        description="judge the commit that is checked out: git bisect run scripts/bisect step -k usage",
         epilog="What stands behind a -- goes to pytest. Exit status: 0: good; 1: bad; 125: it does not build, boot or "
         "have the kfuncs; 128 and above: the machine, or what was asked for, is at fault, and git bisect run stops. "
         "With --find fix: 0: still bad, 1: fixed",
