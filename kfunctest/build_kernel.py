@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from kfunctest import contract
 from kfunctest.errors import EXIT_USAGE, KfunctestError
-from kfunctest.kernels import build, fragments, named, patches, paths, source, spec
+from kfunctest.kernels import build, fragments, named, patches, source, spec
 from kfunctest.kernels.build import Recipe
 from kfunctest.kernels.progress import Progress
 
@@ -63,7 +63,8 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="PATH",
-        help="apply a file, a folder's *.patch, or a mailbox (repeatable, in order)",
+        help="apply a file, a mailbox, a folder (*.patch, a Maildir, a quilt series), or - for standard input "
+        "(repeatable, in order)",
     )
     parser.add_argument(
         "--flavour",
@@ -85,7 +86,7 @@ def _build(options: argparse.Namespace, progress: Progress) -> str:
         contract.by_name(options.contract)
     # A source may be a download: what is wrong with the rest is said before.
     fragments.require(options.flavour)
-    more = patches.read([paths.written(path, base) for path in options.patch])
+    more = patches.read(options.patch, base)
     entry = None if "/" in options.source else named.find(options.source)
     if entry:
         recipe = spec.recipe(entry, mirror=options.debian_mirror, update=options.update, progress=progress)
@@ -94,6 +95,7 @@ def _build(options: argparse.Namespace, progress: Progress) -> str:
             options.source, base=base, mirror=options.debian_mirror, update=options.update, progress=progress
         )
         recipe = Recipe(found)
+    patches.compare_base(recipe.source, more)
     changed = replace(
         recipe,
         patches=recipe.patches + more,

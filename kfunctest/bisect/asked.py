@@ -16,7 +16,7 @@ from kfunctest.bisect.model import BREAK, TERMS
 from kfunctest.bisect.trials import Selection
 from kfunctest.errors import EXIT_INFRA, EXIT_USAGE, KfunctestError, SpecError
 from kfunctest.gate.suite import CHECKOUT
-from kfunctest.kernels import fragments, patches, paths
+from kfunctest.kernels import fragments, patches
 from kfunctest.kernels.patches import Patch
 
 #: ``git bisect run`` stops at a status of 128 and above, and takes anything lower for a verdict. So ours are those that
@@ -60,7 +60,11 @@ def add_tests(parser: argparse.ArgumentParser) -> None:
 def add_patch(parser: argparse.ArgumentParser) -> None:
     """Declare patches that every commit gets."""
     parser.add_argument(
-        "--patch", action="append", default=[], metavar="PATH", help="apply this to each commit (repeatable, in order)"
+        "--patch",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="apply this to each commit: a file, a folder, a mailbox, or - for standard input (repeatable, in order)",
     )
 
 
@@ -106,7 +110,7 @@ def _test(text: str) -> str:
 
 def read_patches(options: argparse.Namespace) -> tuple[Patch, ...]:
     """The patches that were named. Raises SpecError."""
-    return patches.read([paths.written(path, base()) for path in options.patch])
+    return patches.read(options.patch, base())
 
 
 def base() -> Path:

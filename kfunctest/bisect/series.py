@@ -183,6 +183,7 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
     progress = Progress()
     named = f"{options.tree}@{options.base}" if options.tree else options.base
     base = source.resolve(named, base=asked.base(), progress=progress)
+    patches.compare_base(base, series)
     results = paths.written(options.results, asked.base()) if options.results else CHECKOUT / "results"
     folder = results / f"series-{time.strftime('%Y%m%d-%H%M%S')}"
     folder.mkdir(parents=True)

@@ -3,48 +3,39 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import sys
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from kfunctest import cache, proc
 from kfunctest.errors import SpecError
-from kfunctest.kernels import letters
-from kfunctest.kernels.gitstore import Store, clean_environment
+from kfunctest.kernels import mail_thread, mbox, paths
+from kfunctest.kernels.gitstore import Store
+from kfunctest.kernels.mbox import Mail as Patch
+from kfunctest.kernels.source import Source
 
-_SECONDS: Final = 300.0
-_HUNK: Final = re.compile(r"^@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@.*$", re.MULTILINE)
+__all__ = ["Patch", "apply", "compare_base", "read"]
+#: Why a diff may not apply, by how it was written. Both names are the same only where neither has a prefix.
+_REMEDIES: Final = {
+    rb"\A(?:.*\r\n)+\Z": "its lines end as DOS's do; take that away: sed -i 's/\\r$//' FILE, or where a mail has them "
+    "encoded, git mailinfo --quoted-cr=strip text new.diff <FILE",
+    rb"^(?:diff --git (\S+) \1|--- (\S+)(?:\t.*)?\n\+\+\+ \2(?:\t.*)?)$": "its names lack a/ and b/; write it with "
+    "git diff --src-prefix=a/ --dst-prefix=b/",
+    rb"^Binary files .* differ$": "it lacks what is in a binary file; write it with git diff --binary",
+}
 
-#: Old and new name are the same only where neither has a prefix: git diff --no-prefix.
-_BARE_NAMES: Final = re.compile(rb"^(?:diff --git (\S+) \1|--- (\S+)(?:\t.*)?\n\+\+\+ \2(?:\t.*)?)$", re.MULTILINE)
-_NO_CONTENT: Final = re.compile(rb"^Binary files .* differ$", re.MULTILINE)
-#: A commit as git log -p and git show begin it.
-_LOGGED: Final = re.compile(rb"^commit [0-9a-f]{40,64}\b.*\n(?:Merge: .*\n)?Author: ", re.MULTILINE)
 
+def read(texts: Iterable[str | Path], base: Path = Path()) -> tuple[Patch, ...]:
+    """The patches in files, mailboxes, folders (``*.patch``, a Maildir, a quilt series), and ``-``, standard input.
 
-@dataclass(frozen=True, slots=True)
-class Patch:
-    """One change. ``place`` says where it was read, ``id`` is git's stable patch id, of 12 digits.
-
-    A plain diff, of which git knows no id, has a digest of its text in its place.
+    Of each, a series is put in order; answers and older versions are passed over, which is said on stderr.
+    Raises SpecError where a part is missing, or has no diff, and where there is nothing to apply.
     """
-
-    subject: str
-    id: str
-    place: str
-    diff: bytes
-
-
-def read(paths: Sequence[Path]) -> tuple[Patch, ...]:
-    """The patches in files, folders (their ``*.patch``, sorted) and mailboxes, in this order.
-
-    Cover letters and answers are passed over in folders and mailboxes. Raises SpecError where there is nothing to
-    apply, and where a letter has no diff whose subject says that it is a change.
-    """
-    return tuple(patch for path in paths for patch in _in(path))
+    return tuple(patch for text in texts for patch in _in(str(text), base))
 
 
 def apply(store: Store, tree: str, patches: Sequence[Patch]) -> str:
@@ -56,99 +47,80 @@ def apply(store: Store, tree: str, patches: Sequence[Patch]) -> str:
         for patch in patches:
             # No fuzz: git apply takes a hunk elsewhere only if all of its context is there.
             argv = ("apply", "--cached", "--whitespace=nowarn", "-")
-            done = store.git(*argv, env=index, stdin=patch.diff, check=False)
-            if done.status:
-                if proc.out_of_space(done.stderr):
-                    raise cache.no_space()
-                raise _refused(patch, done.stderr)
+            tried = [store.git(*argv, env=index, stdin=patch.diff, check=False)]
+            if tried[0].status and patch.diff_with_cr:
+                tried.append(store.git(*argv, env=index, stdin=patch.diff_with_cr, check=False))
+            if tried[-1].status:
+                raise cache.no_space() if proc.out_of_space(tried[0].stderr) else _refused(patch, tried[0].stderr)
         return store.git("write-tree", env=index).stdout.strip()
 
 
-def _in(path: Path) -> list[Patch]:
+def compare_base(source: Source, patches: Sequence[Patch]) -> None:
+    """Say on stderr where a mail names another base-commit than the source."""
+    for base in dict.fromkeys(patch.base for patch in patches if patch.base):
+        found = source.store.git("rev-parse", "--quiet", "--verify", f"{base}^{{tree}}", check=False)
+        if found.stdout.strip() != source.tree:
+            sys.stderr.write(f"the patches name the base-commit {base[:12]}; the source is {source.words}\n")
+
+
+def _in(text: str, base: Path) -> list[Patch]:
+    path = Path("standard input") if text == "-" else paths.written(text, base)
     try:
-        if path.is_dir():
-            files = sorted(path.glob("*.patch"))
-            if not files:
-                raise SpecError(f"the patch folder {path} holds no *.patch")
-            found = [patch for file in files for patch in _in_file(file, file.read_bytes(), among_others=True)]
-        else:
-            found = list(_in_file(path, path.read_bytes(), among_others=False))
-    except FileNotFoundError:
-        raise SpecError(f"the patch {path} does not exist") from None
-    except OSError as error:
-        raise SpecError(f"the patch {path} cannot be read: {error.strerror}") from error
-    if not found:
-        raise SpecError(f"{path} holds a cover letter only, no patch", remedy="add the patches that it introduces")
-    return found
+        if (path / "series").is_file():
+            if not (names := list(_listed(path / "series"))):
+                raise SpecError(f"{path / 'series'} lists no patch")
+            return [patch for name in names for patch in _in(name, Path())]
+        if text == "-":
+            return mail_thread.chosen(mbox.read(sys.stdin.buffer.read() if sys.stdin else b"", str(path)), path)
+        mails = [mail for file in _files(path) for mail in mbox.read(file.read_bytes(), str(file))]
+        if path.is_dir() and any(map(_renumbered, mails)):  # by its user, for whom the names decide
+            mails = [replace(mail, part=mail.part and (1, 0)) for mail in mails if not mail.part or mail.part[0]]
+        return mail_thread.chosen(mails, path)
+    except FileNotFoundError as error:
+        raise SpecError(f"the patch {error.filename} does not exist") from None
+    except (OSError, EOFError, zlib.error) as error:  # the last two of gzip
+        raise SpecError(f"the patch {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _in_file(path: Path, content: bytes, *, among_others: bool) -> Iterator[Patch]:
-    if not letters.is_mail(content):
-        if not letters.DIFF.search(content):
-            raise _no_diff(path)
-        if len(_LOGGED.findall(content)) > 1:
-            raise SpecError(
-                f"{path} holds several commits as git log prints them, and nothing says which is the first",
-                remedy="write them with git format-patch --stdout",
-            )
-        yield _patch(path.name, str(path), content)
-        return
-    box = letters.split(content)
-    for number, part in enumerate(box, start=1):
-        place = f"{path}, letter {number}" if len(box) > 1 else str(path)
-        for letter in letters.read(part):
-            if letter.diff is not None:
-                yield _patch(letter.title, place, letter.diff)
-            elif letter.lacks_its_diff:
-                raise SpecError(
-                    f'the letter "{letter.subject}" ({place}) has no diff in it, nor a *.patch or *.diff attached',
-                    remedy="put its change there, or take the letter out",
-                )
-            elif not among_others and len(box) == 1 and not letter.is_cover:
-                raise _no_diff(path)
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = [*path.glob("cur/[!.]*"), *path.glob("new/[!.]*")] or [*path.glob("*.patch")]
+    if not files:
+        raise SpecError(f"the patch folder {path} holds no *.patch, no mail and no quilt series")
+    return sorted(files, key=lambda file: [int(n) if n.isdecimal() else n for n in re.split(r"(\d+)", str(file))])
 
 
-def _no_diff(path: Path) -> SpecError:
-    return SpecError(f"{path} holds no diff", remedy="pass a file that git format-patch or git diff wrote")
+def _renumbered(mail: Patch) -> bool:
+    number = re.match(r"(?:v\d+-)?(\d+)-", Path(mail.place).name)
+    return bool(number and mail.part and mail.part[1] and int(number[1]) != mail.part[0])
 
 
-def _patch(subject: str, place: str, diff: bytes) -> Patch:
-    argv = [proc.need("git"), "patch-id", "--stable"]
-    done = proc.run(argv, seconds=_SECONDS, env=clean_environment(GIT_DIR=os.devnull), stdin=diff)
-    return Patch(subject, done.stdout[:12] or cache.digest(diff)[:12], place, diff)
+def _listed(series: Path) -> Iterator[str]:
+    for number, line in enumerate(series.read_text(errors="surrogateescape").splitlines(), start=1):
+        words = re.sub(r"(^|\s)#.*", "", line).split()
+        if words[1:] not in ([], ["-p1"]) or re.search(r"\s#[+-]\w", line):
+            remedy = "leave names of patches with a/ and b/ in them alone (quilt refresh -p ab)"
+            raise SpecError(f"{series}, line {number} has an option or a guard: {line.strip()}", remedy=remedy)
+        yield from (str(series.parent / word) for word in words[:1])
 
 
 def _refused(patch: Patch, said: str) -> SpecError:
     """What git apply said about ``patch``, as one line with file and hunk; the hunk itself is the evidence."""
-    errors = [line.removeprefix("error: ") for line in said.splitlines() if line.startswith("error: ")]
     what = f'the patch "{patch.subject}" ({patch.place}) does not apply'
-    remedy = _remedy(patch.diff)
+    written = (remedy for how, remedy in _REMEDIES.items() if re.search(how, patch.diff, re.MULTILINE))
+    cut = "it was cut or wrapped on its way; take it as it was sent" if "corrupt patch" in said else ""
+    remedy = patch.fault or next(written, cut or "rebase it onto this source")
     failed = re.search(r"^error: patch failed: (.+):(\d+)$", said, re.MULTILINE)
     if failed is None:
-        return SpecError(f"{what}: {errors[0] if errors else said.strip()}", remedy=remedy)
-    number, count, text = _hunk(patch.diff.decode(errors="replace"), failed[1], int(failed[2]))
-    where = f"hunk {number} of {count} of {failed[1]}, at line {failed[2]}" if number else f"{failed[1]}:{failed[2]}"
-    return SpecError(f"{what}: {where}", remedy=remedy, evidence=text)
-
-
-def _remedy(diff: bytes) -> str:
-    """What to do about a diff that does not apply: how it was written may be the reason."""
-    if diff.count(b"\n") == diff.count(b"\r\n"):
-        return r"its lines end as DOS's do; take that away: sed -i 's/\r$//' FILE"
-    if _BARE_NAMES.search(diff):
-        return "its names lack a/ and b/; write it with git diff --src-prefix=a/ --dst-prefix=b/"
-    if _NO_CONTENT.search(diff):
-        return "it lacks what is in a binary file; write it with git diff --binary"
-    return "rebase it onto this source"
-
-
-def _hunk(diff: str, file: str, line: int) -> tuple[int, int, str]:
-    """Of the hunks of ``file``: the number of the one that begins at ``line``, how many there are, and its text."""
-    for part in re.split(r"^(?=diff --git )", diff, flags=re.MULTILINE):
-        if re.search(rf"^(?:---|\+\+\+) [ab]/{re.escape(file)}\s*$", part, re.MULTILINE):
-            hunks = list(_HUNK.finditer(part))
-            for number, hunk in enumerate(hunks):
-                if int(hunk[1]) == line:
-                    end = hunks[number + 1].start() if number + 1 < len(hunks) else len(part)
-                    return number + 1, len(hunks), part[hunk.start() : end].rstrip()
-    return 0, 0, ""
+        error = re.search(r"^error: (.*)", said, re.MULTILINE)
+        return SpecError(f"{what}: {error[1] if error else said.strip()}", remedy=remedy)
+    # A file's hunks go as far as the next file, and each as far as the next hunk.
+    of_file = rf"^(?:---|\+\+\+) [ab]/{re.escape(failed[1])}\s*$(.*?)(?=^diff |\Z)"
+    file = re.search(of_file, patch.diff.decode(errors="replace"), re.MULTILINE | re.DOTALL)
+    hunks = re.findall(r"^@@ -.*?(?=^@@ -|\Z)", file[1] if file else "", re.MULTILINE | re.DOTALL)
+    for number, hunk in enumerate(hunks, start=1):
+        if re.match(rf"@@ -{failed[2]}[, ]", hunk):
+            where = f"hunk {number} of {len(hunks)} of {failed[1]}, at line {failed[2]}"
+            return SpecError(f"{what}: {where}", remedy=remedy, evidence=hunk.rstrip())
+    return SpecError(f"{what}: {failed[1]}:{failed[2]}", remedy=remedy)
