@@ -12,12 +12,14 @@ import pytest
 
 from conftest import Items
 from kfunctest.guest import agent, cgroup, disks
+from kfunctest.guest.background import DIRTY_EXPIRE, WRITEBACK
 from kfunctest.kernels.model import Kernel
 from kfunctest.measure import WORKER_PAGES, list_held_back, settled_slack
 from kfunctest.plugin.applicable import needs
 from kfunctest.target.kfuncs import Kfuncs
 from kfunctest.target.memcg import Memcg, MiB
 from kfunctest.target.vm import Vm
+from selftests.background import asleep
 
 pytestmark = [pytest.mark.slow_boot, pytest.mark.destructive("mounts a disk of its own")]
 
@@ -30,13 +32,14 @@ SPARSE = 1024
 
 @pytest.fixture(autouse=True)
 def file_system(vm: Vm, kernel: Kernel) -> Iterator[None]:
-    """An ext2, which ext4's driver can mount as well."""
+    """An ext2, which ext4's driver can mount as well. What is dirty stays so until a test writes it back."""
     needs(kernel.option("CONFIG_ZRAM") in ("y", "m"), "CONFIG_ZRAM is not set")
     drivers = ("CONFIG_EXT2_FS", "CONFIG_EXT4_FS")
     needs(any(kernel.option(option) in ("y", "m") for option in drivers), "CONFIG_EXT2_FS is not set")
-    device = vm.call_within(30, disks.add, 4 * SIZE)
-    vm.call_within(30, disks.mount, device, FOLDER)
-    yield
+    with asleep(vm, WRITEBACK, DIRTY_EXPIRE):
+        device = vm.call_within(30, disks.add, 4 * SIZE)
+        vm.call_within(30, disks.mount, device, FOLDER)
+        yield
     if not vm.lost:
         vm.call_within(30, disks.unmount, FOLDER)
         vm.call(disks.remove, device)

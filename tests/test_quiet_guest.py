@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 
 import pytest
 
 from kfunctest.errors import GuestError
-from kfunctest.guest import agent, disks
+from kfunctest.guest import agent, background, disks
+from kfunctest.kernels.model import Kernel
 from kfunctest.target.memcg import MiB
 from kfunctest.target.vm import Vm
 
 pytestmark = pytest.mark.vm
+
+#: How often khugepaged looked at everything.
+SCANS = f"{background.KHUGEPAGED.rpartition('/')[0]}/full_scans"
 
 
 def test_a_disk_that_comes_starts_no_process(vm: Vm) -> None:
@@ -21,6 +26,52 @@ def test_a_disk_that_comes_starts_no_process(vm: Vm) -> None:
     found = processes(vm)
     vm.call(disks.remove, device)
     assert not [name for name in found if "udev" in name], f"expected no udev in a guest with a new disk, seen {found}"
+
+
+def test_what_the_kernel_does_by_itself_sleeps(vm: Vm, kernel: Kernel) -> None:
+    """Each setting that this kernel has, and those that its configuration says it has are there."""
+    seen = vm.call(background.values)
+    expected = {setting.path: setting.asleep for setting in background.SETTINGS}
+    awake = {path: value for path, value in seen.items() if value not in (None, expected[path])}
+    assert not awake, f"settings of {kernel.release}: expected {expected} where it has them, seen {awake}"
+    there = [name for name, value in seen.items() if value is not None]
+    options = {"CONFIG_TRANSPARENT_HUGEPAGE": "khugepaged", "CONFIG_COMPACTION": "proactiveness", "CONFIG_KSM": "ksm"}
+    lacking = [
+        option
+        for option, word in options.items()
+        if kernel.option(option) == "y" and not any(word in name for name in there)
+    ]
+    assert not lacking, f"{kernel.release} has {lacking}, but of its settings we know {there} only"
+
+
+def test_khugepaged_sleeps_while_it_is_held(vm: Vm) -> None:
+    """It looks around no more, though it was frantic before; then it is so again."""
+    frantic = {setting.path: setting.frantic for setting in background.SETTINGS}
+    before = vm.call(background.change, {background.KHUGEPAGED: frantic[background.KHUGEPAGED]})
+    held = vm.call(background.hold, [background.KHUGEPAGED])
+    scans = [vm.call(agent.read_text, SCANS) for _ in range(2) if vm.call(time.sleep, 0.5) is None]
+    vm.call(background.restore, held)
+    awake = vm.call(agent.read_text, background.KHUGEPAGED).strip()
+    vm.call(background.restore, before)
+    assert scans[0] == scans[1], f"rounds of khugepaged within half a second, held still: expected none, seen {scans}"
+    assert awake == frantic[background.KHUGEPAGED]
+
+
+def test_a_frantic_machine_has_all_of_it_awake_and_its_cpus_busy(vm: Vm) -> None:
+    vm.call(background.make_frantic)
+    vm.spent = "it is frantic"
+    frantic = {setting.path: setting.frantic for setting in background.SETTINGS}
+    seen = vm.call(background.values)
+    asleep = {path: value for path, value in seen.items() if value not in (None, frantic[path])}
+    assert not asleep, f"settings of a frantic machine: expected {frantic}, seen {asleep}"
+    idle = [idle_ticks(vm), vm.call(time.sleep, 1), idle_ticks(vm)]
+    assert idle[0] == idle[2], f"ticks that any CPU was idle, a second later as many: seen {idle[0]}, then {idle[2]}"
+
+
+def idle_ticks(vm: Vm) -> list[str]:
+    """Of each CPU, how long it was idle."""
+    lines = vm.call(agent.read_text, "/proc/stat").splitlines()
+    return [line.split()[4] for line in lines if line.startswith("cpu")][1:]
 
 
 def processes(vm: Vm) -> list[str]:

@@ -53,12 +53,12 @@ def keep_awake() -> None:
     os.sched_setaffinity(0, before)
 
 
-def start_hog(cpu: int) -> int:
+def start_hog(cpu: int, script: str = "while :; do :; done") -> int:
     """Start a process that keeps this CPU busy, and return its process id for end_hog()."""
     before = allowed()
     os.sched_setaffinity(0, {cpu})
     try:
-        return os.posix_spawn("/bin/sh", ["sh", "-c", "while :; do :; done"], {})
+        return os.posix_spawn("/bin/sh", ["sh", "-c", script], {})
     finally:
         os.sched_setaffinity(0, before)
 

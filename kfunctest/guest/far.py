@@ -2,8 +2,8 @@
 """The agent's program on a machine that shares no files with us, or goes on living: sent as text, run from memory.
 
 Two processes. The *sweeper*, which was started, waits for the other, the agent, however that ends, and then leaves the
-machine as it was: no process, no cgroup, no file, and the root cgroup's controllers as they were. BPF objects live by
-file descriptors of the agent, and end with it.
+machine as it was: no process, no cgroup, no file, and the root cgroup's controllers and what the kernel does by itself
+(background.py) as they were. BPF objects live by file descriptors of the agent, and end with it.
 
 Run by ``main(modules, prefix)``: the modules by name, and what the names of this run's cgroups and folder begin with.
 """
@@ -61,10 +61,14 @@ def main(modules: dict[str, tuple[bool, str, str]], prefix: str) -> NoReturn:
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(ignored, signal.SIG_IGN)
     lacked = lacks_memory()
+    sys.meta_path.insert(0, Shipped(modules))  # type: ignore[arg-type]
+    from kfunctest.guest import background
+
+    before = background.put_to_sleep(ours=False)
     agent = os.fork()
     if agent == 0:
         os.setpgid(0, 0)
-        run(modules)
+        run()
         os._exit(0)
     signal.signal(signal.SIGTERM, lambda *_: kill(agent))
     null = os.open(os.devnull, os.O_RDWR)
@@ -72,7 +76,7 @@ def main(modules: dict[str, tuple[bool, str, str]], prefix: str) -> NoReturn:
     os.dup2(null, 1)
     os.waitpid(agent, 0)
     kill(agent)
-    left = sweep(prefix)
+    left = sweep(prefix) + background.restore(before)
     if lacked and not lacks_memory():
         with suppress(OSError), open(f"{ROOT}/cgroup.subtree_control", "w") as file:
             file.write("-memory")
@@ -81,9 +85,8 @@ def main(modules: dict[str, tuple[bool, str, str]], prefix: str) -> NoReturn:
     os._exit(LEFT if left else 0)
 
 
-def run(modules: dict[str, tuple[bool, str, str]]) -> None:
+def run() -> None:
     """Be the agent."""
-    sys.meta_path.insert(0, Shipped(modules))  # type: ignore[arg-type]
     from kfunctest.guest import workers
 
     # Before execnet starts its threads: a forked child has only the thread that forked.

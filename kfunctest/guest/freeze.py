@@ -18,7 +18,7 @@ from importlib import import_module  # noqa: E402  (needs the path above)
 from importlib.util import module_from_spec, spec_from_file_location  # noqa: E402
 
 #: The modules of this package that every run needs.
-ROOTS = ("names", "workers", "agent", "at_hand", "cgroup", "bpf", "kmsg", "removal", "verdicts")
+ROOTS = ("names", "workers", "agent", "at_hand", "background", "cgroup", "bpf", "kmsg", "removal", "verdicts")
 
 spec = spec_from_file_location("execnet.gateway_base", sys.argv[1])
 assert spec

@@ -46,12 +46,13 @@ class Bundle:
 sys.meta_path.insert(0, Bundle(sys.argv[1]))  # type: ignore[arg-type]
 sys.path.insert(0, __file__[: -len("/kfunctest/guest/main.py")])
 
-from kfunctest.guest import at_hand, names, workers  # noqa: E402  (needs the path above)
+from kfunctest.guest import at_hand, background, names, workers  # noqa: E402  (needs the path above)
 
 # Before execnet starts its threads: a forked child has only the thread that forked.
 workers.start_nursery()
 with open("/proc/self/comm", "w") as comm:
     comm.write(names.AGENT)
+background.put_to_sleep(ours=True)
 at_hand.cover_btf()
 at_hand.load_libbpf()
 
