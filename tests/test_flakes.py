@@ -16,6 +16,7 @@ from kfunctest.kernels.model import Facts, Kernel
 from kfunctest.results import Between, Outcome, Result, Run, Splat
 from kfunctest.target.accelerator import Accelerator
 from kfunctest.wait import wait_until
+from tests.judging import Judge
 
 WARN = Splat("warn", "WARNING: mm/memcontrol.c:1", "WARNING: mm/memcontrol.c:1\n...")
 GOOD = (
@@ -90,6 +91,94 @@ def test_a_run_without_a_whole_results_file() -> None:
 
 def test_a_status_that_no_result_explains() -> None:
     assert unexpected(once(*GOOD, status=3)) == ["run 1: status 3, though each of its 3 results is good"]
+
+
+REPEATED = Manner(repeat=3)
+
+
+def repeated(outcomes: dict[str, str], consoles: str = "aaa", planned: int = 3) -> Flakes:
+    """A run that had these tests three times each: of each an outcome a repetition, p for passed, f for failed, ..."""
+    letters = {"p": Outcome.PASSED, "f": Outcome.FAILED, "s": Outcome.SKIPPED}
+    found = [
+        Result(name.format(f"{number}-3"), "k", letters[letter], message=f"seen {number}", console=console)
+        for name, each in outcomes.items()
+        for number, (letter, console) in enumerate(zip(each, consoles, strict=False), 1)
+    ]
+    names = tuple((name.format(f"{number}-3"), "k") for name in outcomes for number in range(1, planned + 1))
+    run = Run("", "", "", "", (), results=tuple(found), ended="now", status=0, planned=names)
+    return Flakes("7.2", 1, [Once(0, 1.0, run)], REPEATED)
+
+
+def test_each_repetition_that_failed_is_reported_and_how_many_of_its_test() -> None:
+    found = repeated({"test_a.py::test_usage[{}]": "pff", "test_a.py::test_swap[x-{}]": "ppp"})
+    assert found.report() == [
+        "1 of 1 runs on 7.2, 6 results: 2 failed, 4 passed",
+        "run 1: test_a.py::test_usage[2-3] failed (first: passed): seen 2",
+        "run 1: test_a.py::test_usage[3-3] failed (first: passed): seen 3",
+        "test_a.py::test_usage: 2 of 3 repetitions unexpected",
+        "2 unexpected",
+    ]
+
+
+def test_a_repetition_that_fails_each_time_has_not_changed_and_is_reported() -> None:
+    found = repeated({"test_a.py::test_swap[x-{}]": "fff"})
+    assert [line for line in found.report() if "repetitions" in line] == [
+        "test_a.py::test_swap[x]: 3 of 3 repetitions unexpected"
+    ]
+
+
+def test_a_repetition_that_is_skipped_once_has_changed() -> None:
+    assert repeated({"test_a.py::test_usage[{}]": "psp"}).unexpected() == [
+        "run 1: test_a.py::test_usage[2-3] skipped (first: passed): seen 2"
+    ]
+
+
+def test_a_repetition_without_a_result() -> None:
+    found = repeated({"test_a.py::test_usage[{}]": "pp"})
+    assert found.unexpected() == ["run 1: test_a.py::test_usage[3-3] has no result"]
+
+
+def test_a_test_of_which_no_repetition_has_a_result() -> None:
+    found = repeated({"test_a.py::test_usage[{}]": "ppp", "test_a.py::test_swap[{}]": ""})
+    assert found.unexpected() == [f"run 1: test_a.py::test_swap[{number}-3] has no result" for number in (1, 2, 3)]
+
+
+def test_repetitions_in_several_boots_are_named() -> None:
+    found = repeated({"test_a.py::test_usage[{}]": "ppp"}, consoles="aab").report()
+    assert "run 1: test_a.py::test_usage was repeated in 2 boots, not in one" in found
+
+
+@pytest.mark.parametrize(
+    ("name", "test"),
+    [("f[3-50]", "f"), ("f[x-3-50]", "f[x]"), ("f[x-3-5]", "f[x-3-5]"), ("f[13-50-1-50]", "f[13-50]"), ("f", "f")],
+)
+def test_the_test_of_a_repetition(name: str, test: str) -> None:
+    assert Manner(repeat=50).test(name) == test
+    assert Manner().test(name) == name
+
+
+def test_a_repeated_run_is_frantic_and_keeps_a_file_of_tests_in_one_vm(
+    asked: Callable[[Manner, int], list[Asked]],
+) -> None:
+    manner = Manner("kfunc", workers=2, keyword="usage", repeat=50, frantic=True)
+    (only,) = asked(manner, 1)
+    words = only.argv[only.argv.index("-m", 2) : only.argv.index("-q")]
+    assert words == ["-m", "kfunc", "-k", "usage", "--frantic", "--count", "50", "-n", "2", "--dist", "loadfile"]
+
+
+def test_repetition_by_pytest_names_each_and_has_them_follow_each_other(judge: Judge, image: Path) -> None:
+    """What pytest-repeat makes of our tests, those with parameters and those with programs of BPF among them."""
+    done = judge("--kernel", image, "--count", "2", "--collect-only", "-q", tests="selftests")
+    names = [line.rpartition("/")[2] for line in done.text.splitlines() if "::" in line]
+    assert names[::2], done.text
+    for first, second in zip(names[::2], names[1::2], strict=True):
+        assert Manner(repeat=2).test(first) == Manner(repeat=2).test(second) != first
+        assert (first[-4:], second[-4:]) == ("1-2]", "2-2]")
+
+
+def test_a_frantic_machine_is_a_vm(judge: Judge) -> None:
+    done = judge("--target", "local", "--frantic")
+    assert (done.status, "--frantic is for VMs" in done.text) == (4, True), done.text
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 import time
@@ -30,6 +31,8 @@ from kfunctest.target.vm import Shape
 EXIT_INTERRUPTED = 130
 #: Seconds that the suite's runs on one mutant take at most, each.
 RUN_SECONDS = 3600.0
+#: How often ``flakes`` runs the suite unless told.
+DEFAULT_RUNS = 20
 #: Some run was not as it must be.
 EXIT_UNEXPECTED = 1
 
@@ -60,14 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--source", default="debian:7.2", metavar="SOURCE", help="as in scripts/build-kernel")
     build.add_argument("--pairs", type=int, default=5, metavar="N", help="boots to take the median of (default: 5)")
     build.set_defaults(run=_build)
-    often = figures.add_parser("flakes", help="the suite many times over: whatever changes, or is not good, is named")
-    often.add_argument("runs", nargs="?", type=_runs, default=20, metavar="N", help="how many times (default: 20)")
-    often.add_argument("--kernel", default=spec.DEFAULT, metavar="SPEC", help="as in pytest --kernel")
-    often.add_argument("-m", dest="select", default="kfunc", metavar="EXPR", help="as in pytest -m (default: kfunc)")
-    often.add_argument("--results", type=Path, metavar="DIR", help="a folder a run (default: results/flakes/TIME)")
-    often.add_argument("-n", dest="workers", type=_count, default=0, metavar="N", help="pytest -n, every other run")
-    often.add_argument("--busy", type=_count, default=0, metavar="N", help="that many busy processes beside the runs")
-    often.set_defaults(run=_flakes)
+    often = _flakes_parser(figures)
     who = figures.add_parser("bisect", help="scripts/bisect against a git bisect run around make and the suite")
     who.add_argument("--tree", type=Path, required=True, metavar="DIR", help="a kernel's git tree; it is only read")
     who.add_argument("--good", required=True, metavar="REV", help="a commit at which it worked")
@@ -89,6 +85,34 @@ def _parser() -> argparse.ArgumentParser:
     for figure in (quick, build, often, who, wrong, room, reading):
         figure.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto", help="the accelerator")
     return parser
+
+
+def _flakes_parser(figures: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    often = figures.add_parser("flakes", help="the suite many times over: whatever changes, or is not good, is named")
+    often.add_argument("runs", nargs="?", type=_runs, metavar="N", help="how many runs (default: 20; 1 with --repeat)")
+    often.add_argument("--kernel", default=spec.DEFAULT, metavar="SPEC", help="as in pytest --kernel")
+    often.add_argument("-m", dest="select", default="kfunc", metavar="EXPR", help="as in pytest -m (default: kfunc)")
+    often.add_argument("--results", type=Path, metavar="DIR", help="a folder a run (default: results/flakes/TIME)")
+    often.add_argument("-k", dest="keyword", default="", metavar="EXPR", help="as in pytest -k")
+    often.add_argument(
+        "-n", dest="workers", type=_count, default=0, metavar="N", help="pytest -n, every other run; all with --repeat"
+    )
+    often.add_argument(
+        "--busy",
+        type=_count,
+        metavar="N",
+        help="that many busy processes beside the runs (default: none; with --frantic one for each CPU)",
+    )
+    often.add_argument(
+        "--repeat", type=_runs, default=1, metavar="N", help="each test N times a run, in one boot (default: 1)"
+    )
+    often.add_argument(
+        "--frantic",
+        action="store_true",
+        help="let the kernel do without a pause what it does by itself, and keep its CPUs and the host busy",
+    )
+    often.set_defaults(run=_flakes)
+    return often
 
 
 def _harness(options: argparse.Namespace) -> int:
@@ -116,14 +140,22 @@ def _flakes(options: argparse.Namespace) -> int:
     accel = _accelerator(options)
     place = CHECKOUT / "results" / "flakes" / time.strftime("%Y%m%d-%H%M%S")
     folder = _base() / options.results if options.results else place
-    _say(f"pytest -m '{options.select}', kernel {kernel.release}, accelerator {accel.name} ({accel.why}), in {folder}")
-    manner = Manner(options.select, options.workers, options.busy)
-    found = flakes(kernel, accel, options.runs, manner, folder.resolve(), _say)
+    manner = _manner(options)
+    pytest = shlex.join(["pytest", *manner.words(1)])
+    _say(f"{pytest}, kernel {kernel.release}, accelerator {accel.name} ({accel.why}), in {folder}")
+    runs = options.runs or (DEFAULT_RUNS if manner.repeat == 1 else 1)
+    found = flakes(kernel, accel, runs, manner, folder.resolve(), _say)
     for line in found.report():
         _say(f"under {accel.name}: {line}")
     if found.unexpected():
         return EXIT_UNEXPECTED
     return 0 if found.whole else EXIT_INTERRUPTED
+
+
+def _manner(options: argparse.Namespace) -> Manner:
+    """What ``flakes`` was told of its runs."""
+    busy = (os.cpu_count() or 1) * options.frantic if options.busy is None else options.busy
+    return Manner(options.select, options.workers, busy, options.keyword, options.repeat, options.frantic)
 
 
 def _bisect(options: argparse.Namespace) -> int:
@@ -157,7 +189,7 @@ def _memory(options: argparse.Namespace) -> int:
     kernel = spec.resolve(options.kernel, base=_base())
     accel = _accelerator(options)
     with TemporaryDirectory(prefix="kfunctest-") as folder, watching(capacity.size_of(Shape().memory)) as watched:
-        found = flakes(kernel, accel, 1, options.select, Path(folder), _say)
+        found = flakes(kernel, accel, 1, Manner(options.select), Path(folder), _say)
     took, reckoned = watched.peak >> 20, capacity.OVERHEAD >> 20
     _say(f"under {accel.name}: {kernel.release} took {took} MiB beyond its own; {reckoned} are reckoned with")
     return 0 if found.whole and watched.peak <= capacity.OVERHEAD else EXIT_UNEXPECTED

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The suite many times over on one kernel: whatever is not the same each time, or not good, is named.
 
-What a run found is read from its results file, and nothing is concluded from a run without a whole one.
+A run may repeat each test, in one boot (pytest-repeat). What it found is read from its results file, and nothing is
+concluded from a run without a whole one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import sys
 import time
@@ -24,6 +26,8 @@ from kfunctest.target.accelerator import Accelerator
 CHECKOUT = Path(__file__).resolve().parents[2]
 #: Seconds with KVM that one run may take: the quick suite and the tests that need a VM of their own.
 RUN_SECONDS = 600.0
+#: By how much kernels that are never idle, and a busy host, stretch a run.
+FRANTIC_SLOWDOWN = 5
 BUSY = (sys.executable, "-c", "while True: pass")
 
 
@@ -31,15 +35,39 @@ BUSY = (sys.executable, "-c", "while True: pass")
 class Manner:
     """How the runs are made: which tests, how many VMs at once in every other run (0: one each time), and how many busy
     processes the host has beside them.
+
+    ``repeat``: how often a run has each test, one after the other in one boot; several VMs then share the files of
+    tests, in every run. ``frantic``: the kernel does without a pause what it does by itself.
     """
 
     select: str = "kfunc"
     workers: int = 0
     busy: int = 0
+    keyword: str = ""
+    repeat: int = 1
+    frantic: bool = False
 
     def words(self, number: int) -> list[str]:
         """What run ``number``, from 1, has for pytest."""
-        return ["-m", self.select, *(["-n", str(self.workers)] if self.workers and number % 2 == 0 else [])]
+        words = ["-m", self.select]
+        words += ["-k", self.keyword] if self.keyword else []
+        words += ["--frantic"] if self.frantic else []
+        words += ["--count", str(self.repeat)] if self.repeat > 1 else []
+        if self.workers and (self.repeat > 1 or number % 2 == 0):
+            words += ["-n", str(self.workers)]
+            words += ["--dist", "loadfile"] if self.repeat > 1 else []
+        return words
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that a run with KVM may take."""
+        return RUN_SECONDS * self.repeat * (FRANTIC_SLOWDOWN if self.frantic else 1)
+
+    def test(self, name: str) -> str:
+        """The test of which ``name`` is a repetition: ``f[x-3-50]`` is one of ``f[x]``, ``f[3-50]`` of ``f``."""
+        if self.repeat == 1:
+            return name
+        return re.sub(rf"(\[|-)\d+-{self.repeat}\]$", lambda found: "]" if found[1] == "-" else "", name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +87,7 @@ class Flakes:
     kernel: str
     asked: int
     runs: list[Once] = field(default_factory=list)
+    manner: Manner = field(default_factory=Manner)
 
     @property
     def whole(self) -> bool:
@@ -67,16 +96,69 @@ class Flakes:
 
     def unexpected(self) -> list[str]:
         """A line for all that is not as it must be, in the order in which it was seen."""
+        return [line for line, _ in self._unexpected()]
+
+    def _unexpected(self) -> list[tuple[str, str]]:
+        """The same, each with the test that it is about, empty where it is about none."""
         usual = self._usual()
-        return [f"run {number}: {line}" for number, once in enumerate(self.runs, 1) for line in _seen(once, usual)]
+        return [
+            (f"run {number}: {line}", self.manner.test(test))
+            for number, once in enumerate(self.runs, 1)
+            for line, test in self._seen(once, usual)
+        ]
 
     def _usual(self) -> dict[tuple[str, str], Outcome]:
         """The outcome that each test had first: a test that is skipped once and passes once has changed."""
         found: dict[tuple[str, str], Outcome] = {}
         for once in self.runs:
             for result in _results(once):
-                found.setdefault((result.test, result.kernel), result.outcome)
+                found.setdefault((self.manner.test(result.test), result.kernel), result.outcome)
         return found
+
+    def _seen(self, once: Once, usual: dict[tuple[str, str], Outcome]) -> list[tuple[str, str]]:
+        if once.run is None:
+            return [(f"status {once.status}, {once.problem}", "")]
+        lines = [
+            (line, result.test)
+            for result in once.run.results
+            if (line := _wrong(result, usual[self.manner.test(result.test), result.kernel]))
+        ]
+        for between in once.run.between:
+            neighbours = f"between {between.after or 'the boot'} and {between.before or 'the end'}"
+            lines += [(f"{neighbours}: {splat.line}", "") for splat in between.splats]
+        lines += [(f"{test} has no result", test) for test in self._missing(once.run, usual)]
+        if not any(result.outcome.judged for result in once.run.results):
+            lines.append(("no test was put to the kernel", ""))
+        if once.status and not lines:
+            lines.append((f"status {once.status}, though each of its {len(once.run.results)} results is good", ""))
+        return lines
+
+    def _missing(self, run: Run, usual: dict[tuple[str, str], Outcome]) -> list[str]:
+        """Repetitions that were planned and have no result, and tests that others runs have and this one has not."""
+        there = {(self.manner.test(result.test), result.kernel) for result in run.results}
+        unreached = {test for test, _ in run.unreached}
+        absent = {test for test, _ in usual.keys() - there}
+        return sorted(unreached | (absent - {self.manner.test(test) for test in unreached}))
+
+    def _often(self) -> list[str]:
+        """Each test that was not as it must be, with how often."""
+        counts = Counter(test for _, test in self._unexpected() if test)
+        of = self.manner.repeat * len(self.runs)
+        return [f"{test}: {count} of {of} repetitions unexpected" for test, count in sorted(counts.items())]
+
+    def _boots(self) -> list[str]:
+        """Tests that had to be repeated in more than one boot of a run."""
+        lines = []
+        for number, once in enumerate(self.runs, 1):
+            consoles: dict[str, set[str]] = {}
+            for result in _results(once):
+                consoles.setdefault(self.manner.test(result.test), set()).add(result.console)
+            lines += [
+                f"run {number}: {test} was repeated in {len(found)} boots, not in one"
+                for test, found in consoles.items()
+                if len(found) > 1
+            ]
+        return lines
 
     def report(self) -> list[str]:
         """The lines to print."""
@@ -86,6 +168,8 @@ class Flakes:
         return [
             f"{len(self.runs)} of {self.asked} runs on {self.kernel}, {results_} results: {listed}",
             *unexpected,
+            *(self._often() if self.manner.repeat * self.asked > 1 else ()),
+            *(self._boots() if self.manner.repeat > 1 else ()),
             f"{len(unexpected)} unexpected",
         ]
 
@@ -97,35 +181,35 @@ def flakes(
 
     Ctrl-C ends it early. Raises InfraError when a run does not end within its deadline.
     """
-    found = Flakes(kernel.release, runs)
+    found = Flakes(kernel.release, runs, manner=manner)
     with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as beside:
         for _ in range(manner.busy):
             beside.enter_context(proc.spawn(BUSY))
         for number in range(1, runs + 1):
             words = manner.words(number)
-            once = _once(kernel, accel, words, folder / f"{number:03}")
+            once = _once(kernel, accel, words, manner.seconds, folder / f"{number:03}")
             found.runs.append(once)
             how = f"run {number} of {runs}, {shlex.join(words)}"
             say(f"{how}: status {once.status}, {once.seconds:.0f} s: {_listed(once) or once.problem}")
     return found
 
 
-def _once(kernel: Kernel, accel: Accelerator, words: Sequence[str], folder: Path) -> Once:
+def _once(kernel: Kernel, accel: Accelerator, words: Sequence[str], seconds: float, folder: Path) -> Once:
     argv = [sys.executable, "-m", "pytest", *words, "-q", "--color=no", "-p", "no:cacheprovider"]
     argv += ["--kernel", kernel.spec, "--accel", accel.name, "--results", str(folder)]
     argv += [*header.accepting(kernel), "selftests"]
     start = time.monotonic()
     # Words of somebody's own for pytest could leave out most tests.
     env = {"PYTEST_ADDOPTS": None}
-    done = proc.run(argv, seconds=RUN_SECONDS * accel.slowdown, cwd=CHECKOUT, env=env, check=False)
-    seconds = time.monotonic() - start
+    done = proc.run(argv, seconds=seconds * accel.slowdown, cwd=CHECKOUT, env=env, check=False)
+    took = time.monotonic() - start
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "output.txt").write_text(done.stdout + done.stderr)
     try:
         files = list(folder.glob(f"[0-9]*/{results.NAME}"))
-        return Once(done.status, seconds, results.read(files[0] if files else folder / results.NAME))
+        return Once(done.status, took, results.read(files[0] if files else folder / results.NAME))
     except Incomplete as problem:
-        return Once(done.status, seconds, None, str(problem))
+        return Once(done.status, took, None, str(problem))
 
 
 def _listed(*runs: Once) -> str:
@@ -135,23 +219,6 @@ def _listed(*runs: Once) -> str:
 
 def _results(once: Once) -> tuple[Result, ...]:
     return once.run.results if once.run else ()
-
-
-def _seen(once: Once, usual: dict[tuple[str, str], Outcome]) -> list[str]:
-    if once.run is None:
-        return [f"status {once.status}, {once.problem}"]
-    lines = [line for result in once.run.results if (line := _wrong(result, usual[result.test, result.kernel]))]
-    for between in once.run.between:
-        neighbours = f"between {between.after or 'the boot'} and {between.before or 'the end'}"
-        lines += [f"{neighbours}: {splat.line}" for splat in between.splats]
-    there = {(result.test, result.kernel) for result in once.run.results}
-    missing = {*once.run.unreached, *usual} - there
-    lines += [f"{test} has no result" for test, _ in sorted(missing)]
-    if not any(result.outcome.judged for result in once.run.results):
-        lines.append("no test was put to the kernel")
-    if once.status and not lines:
-        lines.append(f"status {once.status}, though each of its {len(there)} results is good")
-    return lines
 
 
 def _wrong(result: Result, first: Outcome) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kfunctest import contract
-from kfunctest.errors import InfraError
+from kfunctest.errors import InfraError, SpecError
 from kfunctest.kernels import paths, spec
 from kfunctest.plugin import targets
 from kfunctest.target import capacity
@@ -34,6 +34,8 @@ def check(config: pytest.Config) -> None:
         for asked in config.getoption("kernel") or ():
             spec.check(asked, base=base(config))
         capacity.check_one(config.getoption("memory"))
+    elif config.getoption("frantic"):
+        raise SpecError("--frantic is for VMs, and this machine has other work", remedy="leave out --frantic")
     folder = results(config)
     make(folder, folder)
 

@@ -51,6 +51,11 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group.addoption(
         "--results", metavar="DIR", help="where reports and consoles are kept (default: results/ below the root folder)"
     )
+    group.addoption(
+        "--frantic",
+        action="store_true",
+        help="in VMs: let all that a kernel does by itself be done without a pause, and keep its CPUs busy",
+    )
     reporting.add_options(group)
 
 

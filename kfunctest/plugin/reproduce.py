@@ -21,5 +21,8 @@ def command(nodeid: str, config: pytest.Config) -> str:
         return shlex.join([*words, *(["--allow-destructive"] * config.getoption("allow_destructive")), nodeid])
     if (accelerator := config.getoption("accel")) != "auto":
         words += ["--accel", accelerator]
+    words += ["--frantic"] * config.getoption("frantic")
+    if (count := config.getoption("count", 1)) > 1:  # pytest-repeat's: the test's name has which of them it was
+        words += ["--count", str(count)]
     words += ["--cpus", str(config.getoption("cpus")), "--memory", config.getoption("memory")]
     return shlex.join([*words, nodeid])

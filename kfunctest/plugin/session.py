@@ -18,6 +18,7 @@ import pytest
 
 from kfunctest import bpfbuild, contract
 from kfunctest.errors import KfunctestError, SpecError, VmDied
+from kfunctest.guest import background
 from kfunctest.kernels import spec
 from kfunctest.kernels.model import Kernel
 from kfunctest.plugin import asked, header, targets, waiting
@@ -230,7 +231,10 @@ class Session:
             if living := self._living:
                 return self._owned.enter_context(living.open(kernel, console, self._say))
             with waiting.booting(self._config, kernel.release):
-                return self._owned.enter_context(boot(kernel, self.accelerator, console, shape))
+                booted = self._owned.enter_context(boot(kernel, self.accelerator, console, shape))
+            if self._config.getoption("frantic"):
+                booted.call(background.make_frantic)
+            return booted
         except SpecError as error:  # another kernel than was asked for: no test of it means anything
             stop(error)
 
