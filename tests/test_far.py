@@ -89,6 +89,25 @@ def test_a_killed_agent_takes_its_children_along(tmp_path: Path) -> None:
         wait_until(lambda: not alive(child), seconds=10, what="the sweeper to kill the agent's child")
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_the_kernel_does_by_itself_sleeps_there_and_is_as_before_in_the_end(
+    killed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for what guards its owner's files; two files stand for the settings."""
+    merging, writeback = (tmp_path / name for name in ("merging", "writeback"))
+    merging.write_text("1")
+    writeback.write_text("500")
+    program = far.program("kfunctest-test-").decode()
+    program = program.replace("/sys/kernel/mm/ksm/run", str(merging))
+    program = program.replace("/proc/sys/vm/dirty_writeback_centisecs", str(writeback))
+    monkeypatch.setattr(far, "program", lambda _prefix: program.encode())
+    with agent(local.place(), tmp_path) as gateway:
+        assert [path.read_text() for path in (merging, writeback)] == ["0", "500"]
+        if killed:
+            os.kill(ask(gateway, "import os\nchannel.send(os.getpid())"), signal.SIGKILL)
+    wait_until(merging.read_text, until=lambda seen: seen == "1", seconds=10, what="what was there before")
+
+
 def test_what_is_left_behind_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sweeper that finds something it cannot remove; /proc/self stands for that."""
     said: list[KfunctestError] = []
