@@ -105,9 +105,9 @@ UNSETTABLE = {
     "udev": "starts processes when a disk comes: guests run none (kfunctest/guest/boot/udevadm)",
 }
 
-#: What keeps a CPU of a frantic machine busy. Every now and then it has kcompactd look at once, unless that is held, and
-#: adds up what CPUs counted, for which stat_interval has no less than a second. Only the shell's own commands, so that
-#: no process comes or goes. Compaction by others at the same time, as compact_memory does it, is nothing that a kernel
+#: What keeps a CPU of a frantic machine busy. Every now and then it has kcompactd look at once, unless a test holds it,
+#: and adds up what CPUs counted, for which stat_interval has no less than a second. Only the shell's own commands: no
+#: process comes or goes. Compaction by others at the same time, as compact_memory does it, is nothing that a kernel
 #: does by itself: each has 32 mapped pages in its hands (COMPACT_CLUSTER_MAX, linux/swap.h), which nobody counts then.
 BUSY = f"""while :; do
     i=0; while [ $i -lt 5000 ]; do i=$((i + 1)); done
