@@ -110,7 +110,7 @@ UNSETTABLE = {
 #: process comes or goes. Compaction by others at the same time, as compact_memory does it, is nothing that a kernel
 #: does by itself: each has 32 mapped pages in its hands (COMPACT_CLUSTER_MAX, linux/swap.h), which nobody counts then.
 BUSY = f"""while :; do
-    i=0; while [ $i -lt 5000 ]; do i=$((i + 1)); done
+    i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done
     read -r value <{PROACTIVENESS} && [ "$value" = 100 ] && echo 100 >{PROACTIVENESS}
     echo 1 >/proc/sys/vm/stat_refresh
 done 2>/dev/null"""
