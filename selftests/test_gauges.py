@@ -30,6 +30,7 @@ from kfunctest.measure import (
 from kfunctest.plugin.applicable import needs
 from kfunctest.target.bpf import Bpf
 from kfunctest.target.kfuncs import Call, Kfuncs
+from kfunctest.target.lifetime import wait_until_freed
 from kfunctest.target.memcg import Memcg, MiB
 from kfunctest.target.vm import Vm
 from kfunctest.wait import wait_until
@@ -236,7 +237,7 @@ def test_per_cpu_memory_is_what_memcgs_keep_their_counters_in(
     vm: Vm, kernel: Kernel, memcg: Memcg, kfuncs: Kfuncs, items: Items, bpf: Bpf
 ) -> None:
     """A memcg's per-CPU counters are charged to its parent: 32 children, to the byte. Others came before them, and
-    filled the memory that the kernel booted with, for which nobody is charged.
+    filled the memory that the kernel booted with, for which nobody is charged; and nothing is freed there meanwhile.
     """
     told = bpf.open("sizes.bpf.c").load("tell_sizes").run("tell_sizes", "sizes_args")
     cpus = counted(vm.call(cgroup.read_file, "/sys/devices/system/cpu/possible"))
@@ -247,6 +248,7 @@ def test_per_cpu_memory_is_what_memcgs_keep_their_counters_in(
     filled, measured, busy = (memcg.child(name) for name in ("filled", "measured", "busy"))
     busy.start()
     per_cpu = Gauge(vm, memcg, kfuncs, "MEMCG_PERCPU_B", items.call("MEMCG_PERCPU_B"), busy=busy)
+    wait_until_freed(vm)
     with children(vm, filled, fillers):
         per_cpu = replace(per_cpu, start=per_cpu.read())
         made = 32 * memcg_per_cpu(sizes, cpus)
