@@ -91,17 +91,20 @@ def test_what_a_test_holds_still_is_given_back_frantic(files: list[Path], monkey
     assert [path.read_text().strip() for path in files[:2]] == ["9", "9"]
 
 
-def test_who_holds_khugepaged_waits_until_it_sleeps(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_holds_a_thread_of_the_kernel_waits_until_it_sleeps(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its state as /proc has it: it runs, waits for CPUs, runs, and then sleeps."""
     states = iter("RRDRS")  # the first when it is looked for
-    stats = {"1": "1 (init) S 0", "7": "7 (x) khugepaged) R 2"}
 
     def read(path: str) -> str:
         if not path.startswith("/proc/"):
             return Path(path).read_text()
-        return stats.get(path.split("/")[2]) or f"9 (khugepaged) {next(states)} 2"
+        return {"1": "1 (init) R 0", "7": "7 (x) kcompactd0) R 2"}.get(path.split("/")[2]) or (
+            f"9 (kcompactd0) {next(states)} 2"
+        )
 
-    monkeypatch.setattr(background, "KHUGEPAGED", str(files[0]))
+    monkeypatch.setattr(background, "SETTINGS", [Setting(str(files[0]), "0", "9", "", thread="kcompactd")])
     monkeypatch.setattr(background, "read_file", read)
     monkeypatch.setattr(os, "listdir", lambda _: ["1", "7", "9", "self"])
     background.hold([str(files[0])])

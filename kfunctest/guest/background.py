@@ -23,16 +23,18 @@ DIRTY_EXPIRE = "/proc/sys/vm/dirty_expire_centisecs"
 class Setting:
     """A file, its value ``asleep`` and ``frantic``, and ``why``: what is done, and where the kernel's source does it.
 
-    ``safe``: somebody else's machine may have it asleep for as long as the tests take.
+    ``thread``: what the names of the kernel's threads that do it begin with. ``safe``: somebody else's machine may have
+    it asleep for as long as the tests take.
     """
 
-    __slots__ = ("asleep", "frantic", "path", "safe", "why")
+    __slots__ = ("asleep", "frantic", "path", "safe", "thread", "why")
 
-    def __init__(self, path: str, asleep: str, frantic: str, why: str, *, safe: bool = True) -> None:
+    def __init__(self, path: str, asleep: str, frantic: str, why: str, *, thread: str = "", safe: bool = True) -> None:
         self.path = path
         self.asleep = asleep
         self.frantic = frantic
         self.why = why
+        self.thread = thread
         self.safe = safe
 
 
@@ -42,6 +44,7 @@ SETTINGS = (
         "100000000",
         "10",
         "khugepaged makes huge pages of small ones, with holes too: khugepaged_wait_work(), mm/khugepaged.c",
+        thread="khugepaged",
     ),
     Setting(
         "/sys/kernel/mm/transparent_hugepage/khugepaged/alloc_sleep_millisecs",
@@ -54,6 +57,7 @@ SETTINGS = (
         "0",
         "100",
         "kcompactd moves pages together before anybody asks: should_proactive_compact_node(), mm/compaction.c",
+        thread="kcompactd",
     ),
     Setting(
         "/proc/sys/vm/watermark_boost_factor",
@@ -105,13 +109,10 @@ UNSETTABLE = {
     "udev": "starts processes when a disk comes: guests run none (kfunctest/guest/boot/udevadm)",
 }
 
-#: What keeps a CPU of a frantic machine busy. Every now and then it has kcompactd look at once, unless a test holds it,
-#: and adds up what CPUs counted, for which stat_interval has no less than a second. Only the shell's own commands: no
-#: process comes or goes. Compaction by others at the same time, as compact_memory does it, is nothing that a kernel
-#: does by itself: each has 32 mapped pages in its hands (COMPACT_CLUSTER_MAX, linux/swap.h), which nobody counts then.
-BUSY = f"""while :; do
+#: What keeps a CPU of a frantic machine busy. Every now and then it adds up what CPUs counted, for which stat_interval
+#: has no less than a second. Only the shell's own commands: no process comes or goes.
+BUSY = """while :; do
     i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done
-    read -r value <{PROACTIVENESS} && [ "$value" = 100 ] && echo 100 >{PROACTIVENESS}
     echo 1 >/proc/sys/vm/stat_refresh
 done 2>/dev/null"""
 
@@ -122,10 +123,12 @@ def put_to_sleep(*, ours: bool) -> dict[str, str]:
 
 
 def hold(paths: list[str]) -> dict[str, str]:
-    """Have these of SETTINGS asleep until restore() gets what this returns; what khugepaged was at is over then."""
-    before = change({setting.path: setting.asleep for setting in SETTINGS if setting.path in paths})
-    if KHUGEPAGED in before:  # else it was asleep
-        _wait_for_khugepaged()
+    """Have these of SETTINGS asleep until restore() gets what this returns; what their threads were at is over then."""
+    held = [setting for setting in SETTINGS if setting.path in paths]
+    before = change({setting.path: setting.asleep for setting in held})
+    for setting in held:
+        if setting.thread and setting.path in before:  # else it was asleep
+            _wait_for(setting.thread)
     return before
 
 
@@ -174,14 +177,15 @@ def values() -> dict[str, str | None]:
     return found
 
 
-def _wait_for_khugepaged() -> None:
-    """Wait until it sleeps: who writes its pause wakes it, and it looks around once more.
+def _wait_for(thread: str) -> None:
+    """Wait until the kernel's threads of which this is how the names begin sleep: waiting for work, they can be woken.
 
-    While it looks around it sleeps uninterruptibly, if at all.
+    At work they run or wait uninterruptibly. khugepaged is woken by who writes its pause, and looks around once more.
     """
-    thread = next((pid for pid in os.listdir("/proc") if pid.isdigit() and _stat(pid)[0] == "khugepaged"), None)
-    while thread and _stat(thread)[1] != "S":
-        time.sleep(0.01)
+    for pid in os.listdir("/proc"):
+        if pid.isdigit() and _stat(pid)[0].startswith(thread):
+            while _stat(pid)[1] not in ("S", ""):
+                time.sleep(0.01)
 
 
 def _stat(pid: str) -> tuple[str, str]:
