@@ -110,7 +110,7 @@ def test_a_vm_that_answers_rubbish(boot: Boot) -> None:
 
 
 def test_no_space_for_the_run(boot: Boot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", "/proc/nowhere")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     error = infra(boot("exec cat"))
     assert "cannot be written" in error.problem
     assert "TMPDIR" in error.remedy

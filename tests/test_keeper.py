@@ -108,8 +108,10 @@ import sys
 from pathlib import Path
 from kfunctest.target import keeper
 script = 'setsid sleep 987 & sleep 987 & exec "$0" -u -c "import sys;exec(eval(sys.stdin.readline()))"'
-folder = keeper.rundir(["sh", "-c", script, sys.executable], Path(sys.argv[1]))
-gateway = keeper.gateway(folder.__enter__())
+run_directory = keeper.rundir()
+folder = run_directory.__enter__()
+keeper.give(folder, ["sh", "-c", script, sys.executable], Path(sys.argv[1]), "")
+gateway = keeper.gateway(folder)
 busy = gateway.__enter__().remote_exec("import time; channel.send(1); time.sleep(100)")
 busy.receive()
 """

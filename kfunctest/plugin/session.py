@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,7 +26,7 @@ from kfunctest.plugin.boots import Boots
 from kfunctest.plugin.ending import Ending, Stop, none_of_the_kfuncs, stop
 from kfunctest.plugin.statuses import Statuses
 from kfunctest.plugin.verdicts import Verdicts
-from kfunctest.target import accelerator, machine
+from kfunctest.target import accelerator, machine, vng_paths
 from kfunctest.target.console import Console
 from kfunctest.target.kfuncs import Kfuncs
 from kfunctest.target.vm import Shape, Vm, boot
@@ -103,6 +103,8 @@ class Session:
     def prepare(self) -> None:
         """Look at the machine, fetch the kernels, and make the header. Ends the run where nothing can be judged."""
         self._or_exit(self._living.check if self._living else machine.check)
+        for kernel in [] if self._living else self.kernels:
+            self._or_exit(partial(vng_paths.check_modules, kernel))
         absent = self._without_kfuncs()
         if len(absent) == len(self.kernels):
             raise none_of_the_kfuncs([kernel.release for kernel in absent])

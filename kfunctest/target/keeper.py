@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
+import re
 import shutil
 import signal
 import sys
@@ -19,45 +19,76 @@ from pathlib import Path
 import execnet
 from execnet import gateway_bootstrap, gateway_io
 
+from kfunctest import cache
 from kfunctest.errors import InfraError
+from kfunctest.target import vng_paths
 from kfunctest.target.channel import ChannelEnded, Pipes
 from kfunctest.wait import wait_until
 
 _PROGRAM = Path(__file__).with_name("launch.py")
+#: The file of a run directory that the guest runs.
+AGENT = "agent"
 #: Seconds that the keeper needs to kill a VM and sweep up: signals and unlinks, no guest work.
 END_SECONDS = 20.0
 
 
-@contextmanager
-def rundir(argv: list[str], console: Path) -> Iterator[Path]:
-    """A temporary folder for one VM, with the order for the keeper in it. Raises InfraError when it cannot be made.
+#: What a VM may know of our environment. All else could change what is booted (PYTHON*, KBUILD_OUTPUT) or how.
+_KEPT = re.compile(r"LANG|LC_\w+|USER|LOGNAME|LD_LIBRARY_PATH|XDG_RUNTIME_DIR")
 
-    ``argv`` starts the VM, ``console`` is the file for what it prints.
+
+@contextmanager
+def rundir() -> Iterator[Path]:
+    """A temporary directory for one VM, whose path virtme-ng, QEMU and the guest can take; removed on leaving.
+
+    Raises InfraError when it cannot be made.
     """
+    folder = _made()
     try:
-        folder = Path(tempfile.mkdtemp(prefix="kfunctest-"))
-    except OSError as error:
-        raise _unwritable(error) from error
-    try:
-        try:
-            (folder / "launch.json").write_text(json.dumps(_order(folder, argv, console)))
-        except OSError as error:
-            raise _unwritable(error) from error
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _made() -> Path:
+    places = vng_paths.temporary_directories()
+    for place in places:
+        try:
+            if place.is_relative_to(cache.root()):
+                place.mkdir(parents=True, exist_ok=True)
+            return Path(tempfile.mkdtemp(prefix="kfunctest-", dir=place))
+        except OSError as error:
+            if place == places[-1]:
+                raise _unwritable(place, error) from error
+    raise AssertionError("there is always a place")
+
+
+def give(folder: Path, argv: list[str], console: Path, agent: str) -> None:
+    """Write the supervisor's order, and what its VM runs, into the run directory. Raises InfraError.
+
+    ``argv`` starts the VM, ``console`` is the file for what it prints, ``agent`` is a shell script.
+    """
+    try:
+        (folder / AGENT).write_text(agent)
+        # Found before any other, so that no setting of the machine's or the user's changes what is booted.
+        settings = folder / ".config" / "virtme-ng" / "virtme-ng.conf"
+        settings.parent.mkdir(parents=True)
+        settings.write_text("{}")
+        (folder / "launch.json").write_text(json.dumps(_order(folder, argv, console)))
+    except OSError as error:
+        raise _unwritable(folder.parent, error) from error
+
+
 def _order(folder: Path, argv: list[str], console: Path) -> dict[str, object]:
     path = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath), "/sbin", "/usr/sbin"]
-    # A home and a temporary folder of its own: no setting of the user's virtme-ng gets in, no file of it stays.
-    env = {"HOME": str(folder), "TMPDIR": str(folder), "PATH": os.pathsep.join(path)}
+    dropped: dict[str, str | None] = {name: None for name in os.environ if not _KEPT.fullmatch(name)}
+    # A home and a temporary directory of its own: no file of the user's virtme-ng gets in, none of it stays.
+    env = {**dropped, "HOME": str(folder), "TMPDIR": str(folder), "PATH": os.pathsep.join(path)}
     return {"argv": argv, "env": env, "console": str(console), "parent": os.getpid()}
 
 
-def _unwritable(error: OSError) -> InfraError:
+def _unwritable(place: Path, error: OSError) -> InfraError:
     return InfraError(
-        f"the temporary folder {tempfile.gettempdir()} cannot be written ({error.strerror})",
+        f"the temporary folder {place} cannot be written ({error.strerror})",
         remedy="free some space there, or set TMPDIR to another folder",
     )
 
@@ -103,9 +134,9 @@ def gateway(folder: Path) -> Iterator[execnet.Gateway]:
 
 def _connected(group: execnet.Group, folder: Path) -> execnet.Gateway:
     """What Group.makegateway does, which loses sight of the process when its first byte is not what it should be."""
-    launch = shlex.join([sys.executable, "-I", str(_PROGRAM), str(folder)])
-    spec = execnet.XSpec(f"popen//python={launch}//id=agent//execmodel={group.remote_execmodel.backend}")
-    io = Pipes(gateway_io.popen_args(spec), group.execmodel)
+    spec = execnet.XSpec(f"popen//id=agent//execmodel={group.remote_execmodel.backend}")
+    python, *words = gateway_io.popen_args(spec)
+    io = Pipes([python, "-I", str(_PROGRAM), str(folder), *words], group.execmodel)
     try:
         made = gateway_bootstrap.bootstrap(io, spec)
     except BaseException as error:

@@ -50,7 +50,15 @@ def main() -> int:
             console_read, console_write = os.pipe2(os.O_CLOEXEC)
             console = os.open(order["console"], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
             vng = stack.enter_context(
-                proc.spawn(order["argv"], env=order["env"], stdin=0, stdout=1, stderr=console_write)
+                proc.spawn(
+                    # Its own working directory becomes the guest's, by way of the kernel's command line.
+                    order["argv"],
+                    cwd=Path("/"),
+                    env=order["env"],
+                    stdin=0,
+                    stdout=1,
+                    stderr=console_write,
+                )
             )
             os.close(console_write)
             _let_go_of_stdio()

@@ -12,6 +12,7 @@ from pathlib import Path
 from kfunctest import proc
 from kfunctest.errors import InfraError
 from kfunctest.guest.libbpf_abi import LibbpfMissing, library
+from kfunctest.target import vng_paths
 
 QEMU = "qemu-system-x86_64"
 #: The guest runs on the host's own files, so the host's architecture is the guest's.
@@ -27,6 +28,7 @@ def check() -> None:
         )
     proc.need(QEMU)
     vng()
+    vng_paths.check_installation()
     proc.need("clang")
     try:
         library()

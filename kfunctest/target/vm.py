@@ -17,9 +17,9 @@ from typing import ParamSpec, TypeVar
 from kfunctest import cache, proc
 from kfunctest.errors import InfraError, SpecError, VmDied
 from kfunctest.kernels.model import Kernel
-from kfunctest.target import death, keeper, machine
+from kfunctest.target import death, keeper, machine, vng_paths
 from kfunctest.target.accelerator import Accelerator
-from kfunctest.target.bundle import agent_command, boot_path, must_be_visible
+from kfunctest.target.bundle import agent_script, boot_path
 from kfunctest.target.channel import ChannelEnded, ChannelSilent, Requests
 from kfunctest.target.console import Console
 from kfunctest.target.inquest import FromAfar, Inquest, OfVm
@@ -130,11 +130,20 @@ def command(image: Path, accelerator: Accelerator, shape: Shape) -> list[str]:
     """The virtme-ng command line that boots ``image``, without the program to run: paste it to look around.
 
     9p is asked for outright: looking for virtiofsd first costs three seconds where only QEMU's old C one is installed.
+    The image's path is quoted since virtme-ng makes a shell command of it.
     """
     proc.need(machine.QEMU)
-    must_be_visible("the kernel", image)
     return [
-        *(str(machine.vng()), "--run", str(image), *accelerator.vng_flags, "--force-9p", "--user", "root", "--verbose"),
+        *(
+            str(machine.vng()),
+            "--run",
+            shlex.quote(str(image)),
+            *accelerator.vng_flags,
+            "--force-9p",
+            "--user",
+            "root",
+            "--verbose",
+        ),
         *("--cpus", str(shape.cpus), "--memory", shape.memory),
         *(word for argument in (*shape.append, boot_path()) for word in ("--append", argument)),
     ]
@@ -148,13 +157,14 @@ def boot(kernel: Kernel, accelerator: Accelerator, console: Console, shape: Shap
     kernel dies before, SpecError when another kernel booted than was asked for.
     """
     accelerator = replace(accelerator, slowdown=accelerator.slowdown * instrumented(kernel))
-    argv = [*command(kernel.image, accelerator, shape), "--", agent_command()]
+    agent = agent_script()
     seconds = BOOT_SECONDS * accelerator.slowdown
     with ExitStack() as stack:
         monitor = stack.enter_context(listening())
-        at = argv.index("--")
-        watched = [*argv[:at], f"--qemu-opts={monitor.options}", *argv[at:]]
-        folder = stack.enter_context(keeper.rundir(watched, console.path))
+        folder = stack.enter_context(keeper.rundir())
+        argv = command(vng_paths.bootable(kernel, folder), accelerator, shape)
+        argv += [f"--qemu-opts={monitor.options}", "--", f"sh {folder / keeper.AGENT}"]
+        keeper.give(folder, argv, console.path, agent)
         watch = keeper.Watch(folder, seconds)
         try:
             gateway = stack.enter_context(keeper.gateway(folder))
@@ -162,7 +172,8 @@ def boot(kernel: Kernel, accelerator: Accelerator, console: Console, shape: Shap
             vm = Vm(kernel, accelerator, requests, console, OfVm(console, monitor, folder, accelerator.slowdown))
         except (OSError, EOFError, ChannelEnded, ChannelSilent):
             late = f"did not boot within {seconds:g} s" if watch.late else "ended before it had booted"
-            raise _not_booted(console, monitor, late, shlex.join([*argv[:at], "--", "true"])) from None
+            to_see = shlex.join([*command(kernel.image, accelerator, shape), "--", "true"])
+            raise _not_booted(console, monitor, late, to_see) from None
         finally:
             watch.end()
         _check_identity(kernel, vm)
