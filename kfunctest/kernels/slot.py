@@ -133,12 +133,13 @@ def _check_space(folder: Path, store: Store, tree: str) -> None:
 def opened(lineage: str, flavours: Sequence[str]) -> Iterator[Slot]:
     """The slot for this lineage and these flavours, made where there is none; who else wants it waits.
 
-    Raises InfraError where the kernel's make would refuse the folder (Makefile: "cannot contain spaces or colons").
+    Raises InfraError where the kernel's make would refuse the folder (Makefile: "cannot contain spaces or colons"), or
+    take its path apart: make itself, the shells it starts, ``-Wp,-MD,PATH`` of tools/, ``-ffile-prefix-map=OLD=NEW``.
     """
-    if re.search(r"[\s:]", str(cache.root())):
+    if found := re.search(r"[^\w/.@~+-]", str(cache.root())):
         raise InfraError(
-            f"the kernel's make takes no folder with a space or a colon in its path, as {cache.root()} has",
-            remedy="set KFUNCTEST_CACHE to a path without spaces and colons",
+            f"a kernel cannot be built in {str(cache.root())!r}: make takes no {found[0]!r} in a path",
+            remedy="set KFUNCTEST_CACHE to a path of letters, digits and ._-+@~",
         )
     words = [lineage.removesuffix("/.git").rpartition("/")[2], *flavours]
     readable = re.sub(r"[^\w.]+", "-", "-".join(words)).strip("-.")
