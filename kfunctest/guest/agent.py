@@ -9,7 +9,7 @@ import traceback
 from importlib import import_module
 from typing import Any, Protocol  # execnet has imported it already
 
-from kfunctest.guest import cgroup
+from kfunctest.guest import build_id, cgroup
 from kfunctest.guest.cpus import allowed
 
 
@@ -38,12 +38,18 @@ def hello() -> dict[str, object]:
         btf_size = os.stat("/sys/kernel/btf/vmlinux").st_size
     except FileNotFoundError:
         btf_size = 0
+    try:
+        with open("/sys/kernel/notes", "rb") as file:
+            notes = file.read()
+    except OSError:
+        notes = b""
     return {
         "release": os.uname().release,
         "page_size": os.sysconf("SC_PAGE_SIZE"),
         "memory": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         "cpus": os.sysconf("SC_NPROCESSORS_ONLN"),
         "btf_size": btf_size,
+        "build_id": build_id.find(notes),
         "python": sys.version.split()[0],
         "boot_seconds": float(read_text("/proc/uptime").split()[0]),
     }

@@ -4,19 +4,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
 
 from kfunctest import cache
 from kfunctest.contract import ALL
 from kfunctest.errors import InfraError, SpecError
+from kfunctest.guest import build_id
 from kfunctest.guest.btf import Btf, BtfError
 from kfunctest.kernels import config, image, memcg_kfuncs
 from kfunctest.kernels.model import ENUMS, Facts
 
 #: Part of the cache's key: raise it when what is read, or how it is written, changes.
-_FORMAT: Final = "facts-7"
+_FORMAT: Final = "facts-9"
 
 #: What the names of the kfuncs begin with that programs of selftests/bpf call.
 _CALLED: Final = ("bpf_", "css_rstat_")
@@ -39,6 +43,8 @@ def read(path: Path) -> Reading:
 
     Raises SpecError when it is no x86-64 kernel image or has no BTF, InfraError when the cache cannot be written.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited for, and a device read for ever
+        raise SpecError(f"{path} is no regular file", remedy="pass a bzImage, as in arch/x86/boot/ or /boot/vmlinuz-*")
     try:
         data = path.read_bytes()
     except PermissionError:
@@ -54,9 +60,27 @@ def read(path: Path) -> Reading:
     folder = cache.entry("facts", cache.digest(_FORMAT, digest), make)
     try:
         kept = json.loads((folder / "facts.json").read_text())
-        return Reading(header.release, digest, _facts(kept), kept["config"])
+        return Reading(header.release, digest, replace(_facts(kept), build_id=str(kept["build_id"])), kept["config"])
     except (OSError, ValueError, KeyError) as error:
         raise InfraError(f"the cache's {folder} is damaged", remedy=f"rm -r {folder}") from error
+
+
+def require_vmlinux_of(reading: Reading, image: Path, vmlinux: Path) -> None:
+    """Raise SpecError where ``image`` was not made of ``vmlinux``, as after make was stopped between them.
+
+    Known by their build IDs; where one has none, nothing is known.
+    """
+    try:
+        with vmlinux.open("rb") as file:
+            section = ELFFile(file).get_section_by_name(".notes")
+            made = build_id.find(section.data()) if section is not None else ""
+    except (OSError, ELFError):
+        return
+    if made and reading.facts.build_id not in ("", made):
+        raise SpecError(
+            f"{image} was not made of {vmlinux}: their build IDs are {reading.facts.build_id[:12]} and {made[:12]}",
+            remedy="build the image again, or copy it elsewhere and name the copy",
+        )
 
 
 def of_btf(raw: bytes, whose: str) -> Facts:
@@ -86,7 +110,8 @@ def _read_payload(header: image.Image) -> dict[str, object]:
             remedy="build it with CONFIG_DEBUG_INFO_BTF=y",
         )
     ids = image.section(elf, ".BTF_ids") or b""
-    return {**_read_btf(raw, ids, str(header.path)), "config": config.embedded(elf)}
+    identity = build_id.find(image.section(elf, ".notes") or b"")
+    return {**_read_btf(raw, ids, str(header.path)), "config": config.embedded(elf), "build_id": identity}
 
 
 def _read_btf(raw: bytes, ids: bytes, whose: str) -> dict[str, object]:

@@ -34,6 +34,8 @@ class Facts:
     unknown_kfuncs: frozenset[str] = frozenset()
     #: Of the modules that a VM boots by (config.BOOTED_BY), those that are built in.
     built_in: frozenset[str] = frozenset()
+    #: The linker's digest of the vmlinux (kfunctest.guest.build_id); empty where it has none.
+    build_id: str = ""
 
     def enum(self, name: str) -> dict[str, int]:
         """The members of ``enum name``. Raises KeyError when the kernel's BTF lacks it or it is none of ENUMS."""

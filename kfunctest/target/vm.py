@@ -98,6 +98,7 @@ class Vm:
         #: Bytes of memory that the kernel manages: less than the VM's size.
         self.memory = int(str(hello["memory"]))
         self.btf_size = int(str(hello["btf_size"]))
+        self.build_id = str(hello["build_id"])
 
     def file(self, path: Path) -> str:
         """See :meth:`kfunctest.target.protocol.Target.file`: the guest has the host's files."""
@@ -176,7 +177,7 @@ def boot(kernel: Kernel, accelerator: Accelerator, console: Console, shape: Shap
             raise _not_booted(console, monitor, late, to_see) from None
         finally:
             watch.end()
-        _check_identity(kernel, vm)
+        check_identity(kernel, vm)
         yield vm
 
 
@@ -201,16 +202,22 @@ def _not_booted(console: Console, monitor: Monitor, why: str, to_see: str) -> Vm
     )
 
 
-def _check_identity(kernel: Kernel, vm: Vm) -> None:
+def check_identity(kernel: Kernel, vm: Vm) -> None:
     """The facts were read from the image on the host: the kernel that runs must be that one.
 
-    QEMU has read the image anew, from a file in which make or a packaging system may have put another since.
+    It is not where a build tree was built again meanwhile.
     """
-    if cache.digest(kernel.image.read_bytes()) != kernel.image_digest:
+    if not kernel.facts.build_id and cache.digest(kernel.image.read_bytes()) != kernel.image_digest:
         raise SpecError(f"{kernel.image} was changed since this run began", remedy="run it again")
-    if (vm.release, vm.btf_size) != (kernel.release, kernel.facts.btf_size):
+    expected = (kernel.release, kernel.facts.btf_size, kernel.facts.build_id)
+    seen = (vm.release, vm.btf_size, vm.build_id if kernel.facts.build_id else "")
+    if seen != expected:
         raise SpecError(
-            f"{kernel.image} should be {kernel.release} with {kernel.facts.btf_size} bytes of BTF, but "
-            f"{vm.release} with {vm.btf_size} bytes runs",
-            remedy="rebuild it, or name the image itself",
+            f"{kernel.image} was {_described(*expected)} when it was read, and {_described(*seen)} runs",
+            remedy="if it was built again meanwhile, start again",
         )
+
+
+def _described(release: str, btf_size: int, build_id: str) -> str:
+    named = f", build ID {build_id[:12]}" if build_id else ""
+    return f"{release} ({btf_size} bytes of BTF{named})"
