@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from kfunctest import cache
+from kfunctest.errors import InfraError
 from kfunctest.kernels import configured, fragments, inputs, make, patches, slot, toolchain
 from kfunctest.kernels.fragments import Wanted
 from kfunctest.kernels.model import Provenance
@@ -124,8 +125,23 @@ def _configure(
     return config
 
 
+def require_whole(folder: Path) -> None:
+    """Raise InfraError where ``folder`` is an entry of ``built/`` that was damaged.
+
+    In the cache it is one though its provenance is gone: as any image it would lose the contract declared for it.
+    """
+    ours = folder.is_dir() and folder.resolve().parent == (cache.root() / "built").resolve()
+    readable = read_provenance(folder) is not None
+    if not (ours or readable):
+        return
+    missing = [name for name in (IMAGE, CONFIG) if not (folder / name).is_file()]
+    if missing or not readable:
+        why = f"it has no {missing[0]}" if missing else f"its {PROVENANCE} cannot be read"
+        raise InfraError(f"the built kernel {folder} is damaged: {why}", remedy=f"rm -r {folder}, and build it again")
+
+
 def read_provenance(folder: Path) -> Provenance | None:
-    """The provenance of an entry of ``built/``; None where ``folder`` is none."""
+    """The provenance of an entry of ``built/``; None where ``folder`` is none, or it cannot be read."""
     try:
         kept = json.loads((folder / PROVENANCE).read_text())
         kept["patches"] = tuple((str(id_), str(subject)) for id_, subject in kept["patches"])

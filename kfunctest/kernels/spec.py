@@ -34,6 +34,8 @@ def resolve(
     a relative path starts at ``base``. A name goes before a file of that name; ``./NAME`` is the file.
     Raises SpecError when there is no such kernel or it cannot be judged, InfraError when this machine cannot get it.
     """
+    if not spec.strip():
+        raise _unknown(spec)
     ask = _Ask(mirror, update, progress or Progress())
     if spec.partition(":")[0] == "debian":
         return _from_debian(spec, ask)
@@ -47,6 +49,8 @@ def resolve(
 
 def check(spec: str, *, base: Path = Path()) -> None:
     """Raise the SpecError that :func:`resolve` would, as far as it needs no network, no build and no image read."""
+    if not spec.strip():  # a variable that is not set; else it would mean the directory that one is in
+        raise _unknown(spec)
     if spec.partition(":")[0] == "debian":
         debian.series_of(spec)
         return
@@ -102,6 +106,7 @@ def _from_name(entry: Named, ask: _Ask) -> Kernel:
 
 def _from_path(spec: str, path: Path) -> Kernel:
     folder = _folder(path)
+    build.require_whole(folder)
     provenance = build.read_provenance(folder)
     return _from_built(spec, folder, provenance) if provenance else _kernel(spec, local.find(path), None)
 
@@ -113,6 +118,7 @@ def _folder(path: Path) -> Path:
 
 
 def _from_built(spec: str, folder: Path, provenance: Provenance) -> Kernel:
+    build.require_whole(folder)
     image = folder / build.IMAGE
     location = local.Location(image, image, provenance.source, folder / build.CONFIG, folder / build.VMLINUX)
     kernel = _kernel(spec, location, None, modular=False)
@@ -122,6 +128,8 @@ def _from_built(spec: str, folder: Path, provenance: Provenance) -> Kernel:
 def _kernel(spec: str, location: local.Location, resolved: str | None, *, modular: bool = True) -> Kernel:
     reading = facts.read(location.image)
     release = reading.release
+    if location.vmlinux:
+        facts.require_vmlinux_of(reading, location.image, location.vmlinux)
     local.check_release(location, release)
     found = local.modules_of(location, release) if modular else Found(None, ("it was built without modules",))
     file = local.configuration(location, release, found.directory)

@@ -90,13 +90,15 @@ def bootable(kernel: Kernel, run_directory: Path) -> Path:
     The image itself is named in shell words and one argument of QEMU's, which take any path. The path of its modules
     goes into the kernel's command line.
     """
-    if kernel.modules is None or _PLAIN.fullmatch(str(kernel.modules)):
+    if kernel.modules is None:
         return kernel.image
-    image, modules = kernel.image.absolute(), kernel.modules.absolute()
-    if modules.resolve() in image.resolve().parents[1:]:  # a build tree
-        image, root = image.resolve(), modules.resolve()
-    else:  # virtme-ng looks for lib/modules/RELEASE in each directory above the image
-        root = Path(os.path.commonpath([image, modules.parents[2]]))
+    image, tree = kernel.image.absolute(), kernel.modules.resolve()
+    if tree in image.resolve().parents[1:]:  # a build tree
+        image, root = image.resolve(), tree
+    else:  # virtme-ng looks for lib/modules/RELEASE below the nearest directory above the image that has lib/modules
+        root = next((path for path in image.parents if (path / "lib" / "modules").exists()), Path("/"))
+    if _PLAIN.fullmatch(str(root)):
+        return kernel.image
     link = run_directory / "kernel"
     link.symlink_to(root)
     return link / image.relative_to(root)
