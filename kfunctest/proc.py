@@ -26,6 +26,13 @@ STDOUT = subprocess.STDOUT
 
 Process = subprocess.Popen[bytes]
 
+#: Variables by which users give options to tar, xz, compilers and shells: with them another source would be unpacked,
+#: or another header compiled, than the one that is named.
+_HIDDEN_OPTIONS = re.compile(
+    r"BASH_ENV|ENV|CCC_OVERRIDE_OPTIONS|COMPILER_PATH|CPATH|C_INCLUDE_PATH|GCC_EXEC_PREFIX|LIBRARY_PATH|GREP_OPTIONS|GZIP"
+    r"|POSIXLY_CORRECT|TAR_OPTIONS|XZ_DEFAULTS|XZ_OPT"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Completed:
@@ -170,7 +177,7 @@ def _started(
         return subprocess.Popen(
             [str(word) for word in argv],
             cwd=cwd,
-            env=_environment(env) if env else None,
+            env=_environment(env or {}),
             stdin=files[0],
             stdout=files[1],
             stderr=files[2],
@@ -183,7 +190,8 @@ def _started(
 
 
 def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:
-    return {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
+    ours = {name: value for name, value in os.environ.items() if not _HIDDEN_OPTIONS.fullmatch(name)}
+    return {name: value for name, value in {**ours, **changes}.items() if value is not None}
 
 
 @contextmanager

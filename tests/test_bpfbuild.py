@@ -90,6 +90,17 @@ def test_failed_file_leaves_nothing_in_the_cache(source: Path, tmp_path: Path) -
     assert list((tmp_path / "cache" / "bpf").iterdir()) == []
 
 
+def test_headers_and_options_of_the_users_environment_are_not_taken(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "theirs" / "bpf").mkdir(parents=True)
+    (tmp_path / "theirs" / "bpf" / "bpf_helpers.h").write_text("#error another libbpf's header\n")
+    source.write_text(f"#include <linux/types.h>\n#include <bpf/bpf_helpers.h>\n{source.read_text()}")
+    monkeypatch.setenv("CPATH", str(tmp_path / "theirs"))
+    monkeypatch.setenv("CCC_OVERRIDE_OPTIONS", "+--no-such-option")
+    assert bpfbuild.build(source).is_file()
+
+
 def test_warning_is_an_error(source: Path) -> None:
     source.write_text("static int unused(void) { return 1; }\n")
     with pytest.raises(SpecError, match="unused function 'unused'"):

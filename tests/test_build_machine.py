@@ -169,6 +169,23 @@ def test_without_ccache_a_compiler_that_is_one_does_not_remember(
     assert all(line.startswith("1 ") for line in lines)
 
 
+def test_ccache_is_told_where_to_remember_and_not_what_to_compile_with(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The compiler in the provenance is the one that compiled."""
+    said = tmp_path / "said"
+    text = (
+        f'echo "${{CCACHE_COMPILER-}}${{CCACHE_IGNOREOPTIONS-}}$CCACHE_DIR $@" >> {said}; exec {proc.need("gcc")} "$@"'
+    )
+    monkeypatch.setenv("PATH", limited(tmp_path, gcc=text))
+    for name, value in (("CCACHE_COMPILER", "clang"), ("CCACHE_IGNOREOPTIONS", "-D*"), ("CCACHE_DIR", "/remembered")):
+        monkeypatch.setenv(name, value)
+    made(tree)
+    lines = [line for line in said.read_text().splitlines() if " -c " in line]
+    assert lines
+    assert all(line.startswith("/remembered ") for line in lines), lines
+
+
 @pytest.mark.parametrize(("version", "expected"), [("v1.24", "-J one two"), ("v1.27", "-J -j2 one two")])
 def test_an_old_pahole_is_kept_from_making_no_two_images_alike(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, expected: str

@@ -70,6 +70,14 @@ def test_a_program_that_ends_leaves_no_process_of_ours() -> None:
     assert children() == before
 
 
+def test_a_program_gets_no_options_from_the_users_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAR_OPTIONS", "--exclude=mm")
+    monkeypatch.setenv("OTHER", "kept")
+    for env in (None, {"MORE": "given"}):
+        said = proc.run(["sh", "-c", 'echo "${TAR_OPTIONS-none} $OTHER"'], seconds=10, env=env).stdout
+        assert said == "none kept\n"
+
+
 def test_a_missing_program_names_the_remedy() -> None:
     with pytest.raises(InfraError, match="no-such-tool is not installed; scripts/setup"):
         proc.run(["no-such-tool"], seconds=1)

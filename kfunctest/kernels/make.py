@@ -28,8 +28,12 @@ _CONFIG_SECONDS: Final = 1200.0
 _GRACE: Final = 5.0
 
 #: What the kernel's make may know of our environment; all else (KBUILD_*, KCFLAGS, MAKEFLAGS, CC, ...) could change
-#: what comes out.
-_KEPT: Final = re.compile(r"PATH|HOME|USER|LOGNAME|CCACHE_\w+|XDG_\w+|LD_LIBRARY_PATH")
+#: what comes out. Of ccache's, those say where and how much it remembers; others name a compiler of their own, or
+#: options that are not to make a difference (CCACHE_COMPILER, CCACHE_IGNOREOPTIONS).
+_CCACHE: Final = (
+    r"CCACHE_(?:DIR|CONFIGPATH|TEMPDIR|MAXSIZE|MAXFILES|DISABLE|UMASK|\w*STORAGE|REMOTE_ONLY|READONLY|LOGFILE)"
+)
+_KEPT: Final = re.compile(rf"PATH|HOME|USER|LOGNAME|{_CCACHE}|XDG_\w+|LD_LIBRARY_PATH")
 #: A line of make's about an object of the kernel: "  CC      mm/memcontrol.o".
 _OBJECT: Final = re.compile(rb"^\s+(?:CC|AS|LD|AR|LDS|UPD|OBJCOPY)\b.*\.o$")
 
