@@ -145,6 +145,16 @@ def test_an_interpreter_that_virtme_ng_cannot_start_from(monkeypatch: pytest.Mon
         machine.check()
 
 
+def test_an_interpreter_whose_scripts_were_made_where_they_do_not_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a$b").mkdir()
+    (tmp_path / "venv").symlink_to("a$b")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
+    with pytest.raises(InfraError, match=r"virtual environment is at '.*/a\$b'"):
+        machine.check()
+
+
 def test_a_checkout_whose_path_does_not_fit_a_kernels_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vng_paths, "CHECKOUT", Path("/" + "x" * 400))
     with pytest.raises(InfraError, match="the path of this checkout has 401 bytes"):

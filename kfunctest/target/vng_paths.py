@@ -45,7 +45,13 @@ def temporary_directories() -> list[Path]:
 
 def check_installation() -> None:
     """Raise InfraError where virtme-ng could not start from this checkout, this interpreter and this cache."""
-    for what, path in (("this checkout", CHECKOUT), ("its virtual environment", Path(sys.prefix))):
+    environment = "its virtual environment"
+    # The scripts in it were made where a link to it leads.
+    for what, path in (
+        ("this checkout", CHECKOUT),
+        (environment, Path(sys.prefix)),
+        (environment, Path(sys.prefix).resolve()),
+    ):
         if found := _UNUSABLE.search(str(path)):
             raise InfraError(
                 f"{what} is at {str(path)!r}, and virtme-ng takes no {found[0]!r} in its path",
