@@ -66,7 +66,7 @@ class Session:
         #: Where the console of the VM that runs was when the test began, in bytes.
         self.console_at = 0
         #: Called with a VM that answers before another one takes its place.
-        self.before_end: Callable[[Vm], None] = _let_go
+        self.before_end: Callable[[Vm], None] = lambda _vm: None
         self._owned = ExitStack()
 
     @property
@@ -296,7 +296,3 @@ class Session:
             return work()
         except KfunctestError as error:
             stop(error)
-
-
-def _let_go(_vm: Vm) -> None:
-    """Nobody has anything left to look at."""
