@@ -90,7 +90,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Untested:
-    """What a kernel has and no test knows: ``kind`` is ``kfunc``, or the enum that an enumerator is of.
+    """What a kernel has and no test covers: ``kind`` is ``kfunc``, or the enum that an enumerator is of.
 
     ``accepted`` is whether the run was told that this will do (``--accept-kfunc``).
     """
@@ -120,7 +120,7 @@ class JudgedKernel:
     config_digest: str = ""
     compiler: str = ""
     image: str = ""
-    #: Its kfuncs and enumerators that no test knows.
+    #: Its kfuncs and enumerators that no test covers.
     untested: tuple[Untested, ...] = ()
 
     @property
@@ -172,7 +172,7 @@ class Run:
 
     @property
     def unaccepted(self) -> tuple[tuple[str, Untested], ...]:
-        """What its kernels have that no test knows and nobody accepted, each with its kernel's id."""
+        """What its kernels have that no test covers and nobody accepted, each with its kernel's id."""
         return tuple((kernel.id, one) for kernel in self.kernels for one in kernel.unaccepted)
 
     @property

@@ -103,7 +103,7 @@ class PlayedSuite:
     release: str = RELEASE
     #: What a test takes, where it takes anything.
     seconds: Mapping[str, float] = field(default_factory=dict)
-    #: What no test knows of every image.
+    #: What no test covers of every image.
     untested: tuple[Untested, ...] = ()
     asked: list[tuple[str, ...]] = field(default_factory=list)
     #: Of each run, what it got to.

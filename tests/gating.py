@@ -44,7 +44,7 @@ def row(name: str = "7.2", between: Sequence[Splat] = (), status: int | None = N
 
 
 def with_untested(row: Row, *untested: Untested) -> Row:
-    """The same kernel, with what no test knows."""
+    """The same kernel, with what no test covers."""
     assert row.run
     (judged,) = row.run.kernels
     return replace(row, run=replace(row.run, kernels=(replace(judged, untested=untested),)))

@@ -131,7 +131,7 @@ def test_a_shallow_clone_that_lacks_part_of_a_merged_branch_is_rejected(bench: B
     bench.clone("--depth", "3")
     problem, remedy = bench.rejected(ids["c4"], "main")
     assert f"the shallow clone {bench.tree} lacks the parents of {ids['s2'][:12]}" in problem
-    assert "the one that is looked for may be missing" in problem
+    assert "the commit that you look for may be among them" in problem
     assert "--unshallow" in remedy
     fakesource.git(bench.tree, "fetch", "--quiet", "--unshallow")
     assert bench.bisect(ids["c4"], "main").culprit == "s1"

@@ -138,7 +138,7 @@ def test_what_no_test_knows_makes_no_commit_bad_and_is_noted(tmp_path: Path, out
     judged, ends = judge(tmp_path, suite)
     found = judged.verdict("c", ends)
     assert found.kind is kind
-    assert kind is U or found.reason.endswith("; no test knows its kfunc bpf_new")
+    assert kind is U or found.reason.endswith("; no test covers its kfunc bpf_new")
     assert Memory(judged.memory.file).of("c")[0].untested == ("kfunc bpf_new",)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a gate makes of kernels with a kfunc or an enumerator that no test knows: it could not judge them whole."""
+"""What a gate makes of kernels with a kfunc or an enumerator that no test covers: it could not judge them whole."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def test_what_no_test_knows_is_unjudged_unless_it_is_accepted() -> None:
     found = judge(row(a="passed"), new)
     assert found.status == Status.UNJUDGED
     assert said(found).splitlines() == [
-        f"7.4: no test knows its {kind} {name}, so that it is not tested (--accept-kfunc {name} passes without)"
+        f"7.4: no test covers its {kind} {name} (accept that with --accept-kfunc {name})"
         for kind, name in (("kfunc", "bpf_new"), ("node_stat_item", "NR_NEW"))
     ]
     assert judge(new, accepted=("bpf_new",)).status == Status.UNJUDGED
     accepted = judge(new, accepted=("bpf_new", "NR_NEW"))
     assert accepted.status == Status.PASS
-    assert "7.4: no test knows its kfunc bpf_new, which is accepted" in said(accepted)
+    assert "7.4: no test covers its kfunc bpf_new (accepted)" in said(accepted)
 
 
 def test_what_a_run_was_told_to_accept_needs_no_second_word() -> None:
     new = with_untested(row(a="passed"), replace(NEW, accepted=True))
     found = judge(new)
-    assert (found.status, said(found)) == (Status.PASS, "7.2: no test knows its kfunc bpf_new, which is accepted")
+    assert (found.status, said(found)) == (Status.PASS, "7.2: no test covers its kfunc bpf_new (accepted)")
 
 
 def test_a_bad_kernel_is_bad_whatever_no_test_knows() -> None:
@@ -84,7 +84,7 @@ def test_a_kernel_that_should_have_no_kfuncs_has_one_that_no_test_knows(tmp_path
     image = written(tmp_path / "vmlinuz", fakekernel.image(functions=functions, config=fakekernel.CONFIG))
     bare, suite = Named("6.12", source="linux", kfuncs=False), Suite()
     found = Gate(tmp_path / "a", lambda _: spec.resolve(str(image)), suite).row(bare, Lists())
-    assert "no test knows its kfunc bpf_new" in found.problem
+    assert "no test covers its kfunc bpf_new" in found.problem
     assert judge(found).status == Status.UNJUDGED
     accepting = Gate(tmp_path / "b", lambda _: spec.resolve(str(image)), suite, accepted=("bpf_new",))
     assert accepting.row(bare, Lists()).absent
@@ -96,7 +96,7 @@ def test_every_file_names_it_and_a_merge_may_accept_it(tmp_path: Path) -> None:
     asked = command.Asked((), False, (), (), 0, 60, None, tmp_path / "a")
     assert command.run(asked, Baseline(), [matrix]) == Status.UNJUDGED
     for name in (command.MATRIX, record.NAME, html.NAME):
-        assert "no test knows its kfunc bpf_new" in (tmp_path / "a" / "gate-latest" / name).read_text(), name
+        assert "no test covers its kfunc bpf_new" in (tmp_path / "a" / "gate-latest" / name).read_text(), name
     assert (
         command.run(replace(asked, accepted=("bpf_new",), results=tmp_path / "b"), Baseline(), [matrix]) == Status.PASS
     )

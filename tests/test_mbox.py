@@ -174,7 +174,7 @@ def test_the_reason_is_named_where_a_mail_is_rejected(tree: Path, base: Source, 
         (SentMail("x", body(tree), charset="x-unknown").written(), r"has no diff in it; .*convert from x-unknown"),
         (
             SentMail("[PATCH] x", body(tree), encoding="base64", dos_within=True).written(),
-            r"does not apply: .*its lines end as DOS's do; .*git mailinfo --quoted-cr=strip",
+            r"does not apply: .*its lines end in CRLF; .*git mailinfo --quoted-cr=strip",
         ),
     ):
         file = written(tmp_path / "mail", content)

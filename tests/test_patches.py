@@ -142,17 +142,17 @@ def test_a_plain_diff_has_an_id_too(tree: Path, tmp_path: Path) -> None:
 def test_how_a_diff_was_written_may_be_why_it_does_not_apply(tree: Path, base: Source, tmp_path: Path) -> None:
     file = tmp_path / "a.diff"
     file.write_bytes(git(tree, "diff", "base", "HEAD").encode().replace(b"\n", b"\r\n") + b"\r\n")
-    with pytest.raises(SpecError, match=r"its lines end as DOS's do; .*sed -i"):
+    with pytest.raises(SpecError, match=r"its lines end in CRLF; .*sed -i"):
         applied(base, file)
     bare = git(tree, "diff", "--no-prefix", "base", "HEAD") + "\n"
     for text in (bare, re.sub("(?m)^(?:diff|index) .*\n", "", bare)):
         file.write_text(text)
-        with pytest.raises(SpecError, match=r"its names lack a/ and b/; .*--src-prefix=a/"):
+        with pytest.raises(SpecError, match=r"its paths lack the prefixes a/ and b/; .*--src-prefix=a/"):
             applied(base, file)
     (tree / "image").write_bytes(bytes(9))
     commit(tree)
     file.write_text(git(tree, "diff", "HEAD~1", "HEAD") + "\n")
-    with pytest.raises(SpecError, match=r"it lacks what is in a binary file; .*git diff --binary"):
+    with pytest.raises(SpecError, match=r"it lacks the content of a binary file; .*git diff --binary"):
         applied(base, file)
 
 
@@ -222,7 +222,7 @@ def test_a_damaged_patch(series: Path, base: Source) -> None:
     first = next(series.glob("0001*"))
     text = first.read_text()
     first.write_text(text[: text.index("\n-\treturn 2;")] + "\n")
-    with pytest.raises(SpecError, match=r"does not apply: corrupt patch at line \d+; it was cut or wrapped"):
+    with pytest.raises(SpecError, match=r"does not apply: corrupt patch at line \d+; it was truncated or wrapped"):
         applied(base, series)
 
 

@@ -138,8 +138,6 @@ def test_a_build_that_was_committed(tree: Path, trace: str) -> None:
     (tree / trace).parent.mkdir(parents=True, exist_ok=True)
     (tree / trace).write_text("CONFIG_MEMCG=y\n")
     commit(tree, "vendor: all that was there")
-    with pytest.raises(
-        SpecError, match=rf"^{tree} at HEAD holds what a build left, {trace[:14]}.*; take it out: git rm"
-    ):
+    with pytest.raises(SpecError, match=rf"^{tree} at HEAD contains build output, {trace[:14]}.*; git rm"):
         source.resolve(str(tree))
     assert source.resolve(f"{tree}@HEAD~1").release == (7, 9)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A kernel with a kfunc or an enumerator that no test knows: named everywhere, and no plain pass unless accepted."""
+"""A kernel with a kfunc or an enumerator that no test covers: named everywhere, and no plain pass unless accepted."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def test_what_no_test_knows_is_in_last_line_and_record(child: Child, workers: tu
     done = child.judge(*workers, "-k", "passes")
     assert done.status == INFRA, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == (
-        f"kfunctest: no test knows kfunc {NINTH} of {RELEASE}, node_stat_item {ITEM} of {RELEASE}; "
-        f"use a suite that does, or pass without with --accept-kfunc {NINTH} --accept-kfunc {ITEM}"
+        f"kfunctest: no test covers kfunc {NINTH} of {RELEASE}, node_stat_item {ITEM} of {RELEASE}; "
+        f"update the suite, or accept that with --accept-kfunc {NINTH} --accept-kfunc {ITEM}"
     )
     assert child.run.status == INFRA
     assert child.run.kernels[0].untested == (Untested(NINTH, "kfunc"), Untested(ITEM, "node_stat_item"))
@@ -74,8 +74,8 @@ def test_the_header_names_it(tmp_path: Path, judge: Judge, workers: tuple[str, .
     ended = judge(*words, tests="selftests/test_presence.py")
     assert ended.status == INFRA, ended.text
     header = ended.text.partition("kfunctest: ")[0].splitlines()
-    assert f"not tested: kfunc {NINTH}, which no test knows" in header
-    assert f"not tested: node_stat_item {ITEM} (accepted), which no test knows" in header
+    assert f"not tested: kfunc {NINTH}, which no test covers" in header
+    assert f"not tested: node_stat_item {ITEM} (accepted), which no test covers" in header
 
 
 def test_one_of_two_is_accepted(child: Child) -> None:
@@ -125,7 +125,7 @@ def test_each_of_several_kernels_has_its_own(tmp_path: Path, judge: Judge) -> No
     words = [f"--kernel={kernel}" for kernel in kernels]
     ended = judge(*words, tests="selftests/test_presence.py")
     assert ended.status == INFRA, ended.text
-    assert f"no test knows kfunc {NINTH} of 7.9.1-new; " in ended.line
+    assert f"no test covers kfunc {NINTH} of 7.9.1-new; " in ended.line
     assert judge(*words, "--accept-kfunc", NINTH, tests="selftests/test_presence.py").status == GOOD
 
 

@@ -41,7 +41,7 @@ def _swapped(history: History, good: str, bad: str, terms: Terms) -> SpecError:
     named = {good: f"--good {history.short(good)}", bad: f"--bad {history.short(bad)}"}
     old, new = terms.in_order(good, bad)
     return SpecError(
-        f"{named[new]} is an ancestor of {named[old]}, and --find {terms.find} wants it the other way round",
+        f"{named[new]} is an ancestor of {named[old]}, and must be the newer one of the two",
         remedy="to find what fixed it, add --find fix; else swap the two"
         if terms is BREAK
         else "to find what broke it, leave --find fix out; else swap the two",
@@ -52,7 +52,7 @@ def _require_whole(tree: Path, history: History, new: str, bases: Sequence[str])
     if cut := history.cut(new, bases):
         raise SpecError(
             f"the shallow clone {tree} lacks the parents of {history.short(cut)}, and with them commits between "
-            "--good and --bad: the one that is looked for may be missing",
+            "--good and --bad: the commit that you look for may be among them",
             remedy=_deepen(tree),
         )
 

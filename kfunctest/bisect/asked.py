@@ -57,14 +57,14 @@ def add_tests(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_patch(parser: argparse.ArgumentParser) -> None:
-    """Declare patches that every commit gets."""
+def add_patch(parser: argparse.ArgumentParser, what: str = "apply this to each commit") -> None:
+    """Declare patches, and what is done with them."""
     parser.add_argument(
         "--patch",
         action="append",
         default=[],
         metavar="PATH",
-        help="apply this to each commit: a file, a folder, a mailbox, or - for standard input (repeatable, in order)",
+        help=f"{what}: a file, a directory, a mailbox, or - for standard input (repeatable, in order)",
     )
 
 

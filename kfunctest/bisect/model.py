@@ -112,7 +112,7 @@ class Trial:
     took: Mapping[str, float] = field(default_factory=dict)
     #: Whether it ended when enough were bad: it says nothing of those that it did not get to.
     cut: bool = False
-    #: Kfuncs and enumerators of the image that no test knows: nothing was learned about these, whatever the outcomes.
+    #: Kfuncs and enumerators of the image that no test covers: nothing was learned about these, whatever the outcomes.
     untested: tuple[str, ...] = ()
 
 

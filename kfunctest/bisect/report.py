@@ -79,7 +79,7 @@ class Report:
 
     @property
     def untested(self) -> tuple[str, ...]:
-        """What no test knows of the kernels on the path, of the culprit's and of its parent's."""
+        """What no test covers of the kernels on the path, of the culprit's and of its parent's."""
         judged = [trial for step in self.found.steps for trial in step.verdict.trials]
         return tuple(dict.fromkeys(name for one in (*judged, *self.culprit, *self.parent) for name in one.untested))
 
@@ -164,7 +164,10 @@ def markdown(report: Report) -> str:
         lines.append(f"| {number} | {' | '.join(words)} | {_cell(how(step.verdict))} | {step.seconds:.0f} s |")
     built = sum(1 for step in found.steps if step.verdict.place.made and not step.verdict.place.same_as)
     lines += ["", f"{len(found.steps)} commits judged, {built} of them built.", ""]
-    notes = [*found.notes, *(f"no test knows the {name} that some of them have" for name in report.untested)]
+    notes = [
+        *found.notes,
+        *(f"some of these kernels have the {name}, which no test covers" for name in report.untested),
+    ]
     lines += [f"* {note}" for note in notes] + ([""] if notes else [])
     facts = report.facts
     lines += ["## How", "", f"* `{facts.command}`", f"* started {facts.started}, {facts.seconds / 60:.1f} minutes"]

@@ -169,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--base", required=True, metavar="REV", help=f"a revision of --tree; or {source.FORMS}")
     parser.add_argument("--tree", metavar="DIR", help="the kernel's git tree; it is only read")
-    asked.add_patch(parser)
+    asked.add_patch(parser, "the series to test")
     asked.add_tests(parser)
     parser.add_argument("--results", metavar="DIR", help="where all is kept (default: results/ below the checkout)")
     return parser

@@ -166,12 +166,12 @@ def counting(found: Iterable[Trial], voters: Sequence[str]) -> list[Trial]:
 
 
 def untested(found: Iterable[Trial]) -> str:
-    """What no test knows of the images of these trials, as the end of a sentence; empty where there is nothing.
+    """What no test covers of the images of these trials, as the end of a sentence; empty where there is nothing.
 
     It makes no commit bad, nor untestable: the tests that separate the ends have said what they say.
     """
     names = dict.fromkeys(name for trial in found for name in trial.untested)
-    return f"; no test knows its {', '.join(names)}" if names else ""
+    return f"; no test covers its {', '.join(names)}" if names else ""
 
 
 def kind(trial: Trial, voters: Sequence[str]) -> Kind:

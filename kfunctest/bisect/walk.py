@@ -169,7 +169,7 @@ class Walk:
                 raise SpecError(
                     f"the merge base {self.history.short(base)} of --good and --bad is {terms.new}, and the merge base "
                     f"{self.history.short(self.bases[0])} is {terms.old}",
-                    remedy=f"bisect between one of them and the {terms.new} end",
+                    remedy="name the second instead of the older revision",
                 )
             if verdict.kind is terms.old:
                 yield base

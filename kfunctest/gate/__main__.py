@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME",
-        help="pass although no test knows this kfunc, or this enumerator, of a kernel (repeatable)",
+        help="accept that no test covers this kfunc or enumerator (repeatable)",
     )
     parser.add_argument(
         "--minutes", type=_some, default=180, metavar="N", help="what one kernel's tests may take (default: 180)"

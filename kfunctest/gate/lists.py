@@ -94,16 +94,14 @@ def check_names(kernels: Sequence[str], folder: Path = FOLDER) -> None:
     for file in sorted(file for file in folder.iterdir() if _LIST.search(file.name) and file.name not in names):
         kernel = file.name.partition(".")[2]
         if right := meant.get(_plain(file.name)):
-            raise SpecError(
-                f"{file} is ignored: a list's name is {right}", remedy=f"rename it to {right}, or remove it"
-            )
+            raise SpecError(f"nothing would read {file}", remedy=f"rename it to {right}, or remove it")
         if file.name.startswith((f"{DENY}.", f"{ALLOW}.")):
             raise SpecError(
                 f"{file} is for a kernel {kernel!r} that kernels.toml does not have",
                 remedy=f"the names are {', '.join(kernels)}",
             )
         raise SpecError(
-            f"{file} is ignored: lists are {DENY}, {ALLOW}, and these with .NAME for one kernel",
+            f"nothing would read {file}: lists are named {DENY}, {ALLOW}, {DENY}.KERNEL or {ALLOW}.KERNEL",
             remedy=f"rename or remove it; the kernels' names are {', '.join(kernels)}",
         )
 
@@ -153,7 +151,7 @@ def _line(line: str, where: str) -> tuple[str, str]:
     found = _LINE.fullmatch(line)
     if found is None:
         raise SpecError(
-            f"{where}: {line.strip()!r} is no one test: what follows its bracket is no comment",
+            f"{where}: {line.strip()!r} does not name one test: only a # and its cause may follow the ]",
             remedy="write the test as pytest prints it, then a # and the cause",
         )
     written, name = found["test"].strip(), found["name"]

@@ -60,7 +60,7 @@ class Row:
 
     @property
     def untested(self) -> tuple[Untested, ...]:
-        """What the kernel has and no test knows."""
+        """What the kernel has and no test covers."""
         return tuple(one for kernel in self.run.kernels for one in kernel.untested) if self.run else ()
 
     def repeated(self, test: str) -> tuple[Outcome, ...]:

@@ -85,6 +85,6 @@ def _without_kfuncs(entry: Named, kernel: Kernel, accepted: Collection[str]) -> 
         bad = f"it has {has}, and kernels.toml says kfuncs = false"
         return Row(entry.name, bad=bad, folder=entry.name)
     if unknown := sorted(kernel.facts.unknown_kfuncs.difference(accepted)):
-        problem = f"no test knows its kfunc {', '.join(unknown)}, and kernels.toml says kfuncs = false"
+        problem = f"no test covers its kfunc {', '.join(unknown)}, and kernels.toml says kfuncs = false"
         return Row(entry.name, problem=problem, folder=entry.name)
     return Row(entry.name, absent=True, folder=entry.name)

@@ -124,9 +124,9 @@ def _of_kernel(row: Row, baseline: Baseline, bad: list[Finding], unjudged: list[
 
 
 def _untested(one: Untested, *, accept: bool) -> str:
-    """What no test knows, and how to pass without."""
-    how = "which is accepted" if accept else f"so that it is not tested (--accept-kfunc {one.name} passes without)"
-    return f"no test knows its {one.kind} {one.name}, {how}"
+    """What no test covers, and how to accept that."""
+    how = "accepted" if accept else f"accept that with --accept-kfunc {one.name}"
+    return f"no test covers its {one.kind} {one.name} ({how})"
 
 
 def _text(row: Row, result: Result) -> str:

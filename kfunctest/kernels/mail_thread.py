@@ -36,10 +36,12 @@ class _Series:
         lacking = [f"{number}/{self.count}" for number in range(1, self.count + 1) if number not in self.parts]
         if lacking:
             what = f"{len(lacking)} of {self.count} {'are' if lacking[1:] else 'is'} missing: {', '.join(lacking)}"
-            raise SpecError(f"{place}: {self.name}: {what}", remedy="add it, or name the files to apply one by one")
+            raise SpecError(
+                f"{place}: {self.name}: {what}", remedy="add what is missing, or name the files to apply one by one"
+            )
         if not self.count and any(each.count > 1 for each in older):
-            problem = f"{place} holds {self.name} alone, and an older version in a series"
-            raise SpecError(problem, remedy="put what is meant into a mailbox of its own")
+            problem = f"{place} holds {self.name} as a single patch, and an older version in a series"
+            raise SpecError(problem, remedy="put the patches that you mean into a mailbox of their own")
         version = f" (v{self.version})" if older else ""
         if older:
             _say(place, f"{self.name} is taken, older versions are passed over")
@@ -97,10 +99,10 @@ def _series(mails: Sequence[Mail], answered: set[str]) -> list[_Series]:
             if _change(twin) == _change(mail):
                 continue
             raise SpecError(
-                f'"{mail.subject}" is there twice, and differs ({twin.place}; {mail.place})', remedy="take one out"
+                f'two different mails are "{mail.subject}" ({twin.place}; {mail.place})', remedy="remove one"
             )
         if not mail.id and mail.part and number:
-            remedy = mail.fault or "put its change there, or take the mail out"
+            remedy = mail.fault or "add its diff, or remove the mail"
             raise SpecError(f'the mail "{mail.subject}" ({mail.place}) has no diff in it', remedy=remedy)
         if not mail.id and not mail.part:
             continue

@@ -21,11 +21,11 @@ from kfunctest.kernels.source import Source
 __all__ = ["Patch", "apply", "compare_base", "read"]
 #: Why a diff may not apply, by how it was written. Both names are the same only where neither has a prefix.
 _REMEDIES: Final = {
-    rb"\A(?:.*\r\n)+\Z": "its lines end as DOS's do; take that away: sed -i 's/\\r$//' FILE, or where a mail has them "
+    rb"\A(?:.*\r\n)+\Z": "its lines end in CRLF; strip that: sed -i 's/\\r$//' FILE, or where a mail has them "
     "encoded, git mailinfo --quoted-cr=strip text new.diff <FILE",
-    rb"^(?:diff --git (\S+) \1|--- (\S+)(?:\t.*)?\n\+\+\+ \2(?:\t.*)?)$": "its names lack a/ and b/; write it with "
-    "git diff --src-prefix=a/ --dst-prefix=b/",
-    rb"^Binary files .* differ$": "it lacks what is in a binary file; write it with git diff --binary",
+    rb"^(?:diff --git (\S+) \1|--- (\S+)(?:\t.*)?\n\+\+\+ \2(?:\t.*)?)$": "its paths lack the prefixes a/ and b/; "
+    "write it with git diff --src-prefix=a/ --dst-prefix=b/",
+    rb"^Binary files .* differ$": "it lacks the content of a binary file; write it with git diff --binary",
 }
 
 
@@ -100,7 +100,7 @@ def _listed(series: Path) -> Iterator[str]:
     for number, line in enumerate(series.read_text(errors="surrogateescape").splitlines(), start=1):
         words = re.sub(r"(^|\s)#.*", "", line).split()
         if words[1:] not in ([], ["-p1"]) or re.search(r"\s#[+-]\w", line):
-            remedy = "leave names of patches with a/ and b/ in them alone (quilt refresh -p ab)"
+            remedy = "list names of patches only, and write these with a/ and b/ (quilt refresh -p ab)"
             raise SpecError(f"{series}, line {number} has an option or a guard: {line.strip()}", remedy=remedy)
         yield from (str(series.parent / word) for word in words[:1])
 
@@ -109,7 +109,7 @@ def _refused(patch: Patch, said: str) -> SpecError:
     """What git apply said about ``patch``, as one line with file and hunk; the hunk itself is the evidence."""
     what = f'the patch "{patch.subject}" ({patch.place}) does not apply'
     written = (remedy for how, remedy in _REMEDIES.items() if re.search(how, patch.diff, re.MULTILINE))
-    cut = "it was cut or wrapped on its way; take it as it was sent" if "corrupt patch" in said else ""
+    cut = "it was truncated or wrapped in transit; take the mail as it was sent" if "corrupt patch" in said else ""
     remedy = patch.fault or next(written, cut or "rebase it onto this source")
     failed = re.search(r"^error: patch failed: (.+):(\d+)$", said, re.MULTILINE)
     if failed is None:

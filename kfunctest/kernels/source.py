@@ -211,8 +211,8 @@ def _checked(lineage: str, store: Store, tree: str, words: str, place: str) -> S
     traces = store.git("ls-tree", "--name-only", tree, "--", *_BUILT_IN).stdout.splitlines()
     if traces:
         raise SpecError(
-            f"{place} holds what a build left, {traces[0]}: make builds no such source in another directory",
-            remedy="take it out: git rm -r --cached, and commit that",
+            f"{place} contains build output, {traces[0]}: make O= needs a clean source tree",
+            remedy=f"git rm -r --cached {' '.join(traces)}, and commit",
         )
     return Source(lineage, store, tree, words, (int(numbers[0][1]), int(numbers[1][1])))
 

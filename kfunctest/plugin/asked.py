@@ -35,7 +35,7 @@ def check(config: pytest.Config) -> None:
             spec.check(asked, base=base(config))
         capacity.check_one(config.getoption("memory"))
     elif config.getoption("frantic"):
-        raise SpecError("--frantic is for VMs, and this machine has other work", remedy="leave out --frantic")
+        raise SpecError("--frantic is for VMs only, not for a machine with other work", remedy="leave it out")
     folder = results(config)
     make(folder, folder)
 

@@ -26,7 +26,7 @@ def of_kernel(
     yield f"image: {kernel.image}{f' -> {kernel.image.readlink()}' if kernel.image.is_symlink() else ''}"
     yield f"contract: {judged.name} ({how(kernel, asked)})" if judged else "contract: none, the kfuncs are absent"
     for one in untested(kernel, accepted):
-        yield f"not tested: {one}, which no test knows"
+        yield f"not tested: {one}, which no test covers"
 
 
 def untested(kernel: Kernel, accepted: Sequence[str]) -> tuple[Untested, ...]:
@@ -52,5 +52,5 @@ def not_needed(kernels: Iterable[Kernel], accepted: Sequence[str]) -> Iterator[s
 
 
 def accepting(kernel: Kernel) -> list[str]:
-    """Words for a pytest that is not to judge the kernel: what no test knows is no reason for another status than 0."""
+    """Words for a pytest that is not to judge the kernel: what no test covers does not matter there."""
     return [f"--accept-kfunc={one.name}" for one in untested(kernel, ())]

@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         action="append",
         default=[],
         metavar="NAME",
-        help="pass although no test knows this kfunc, or this enumerator, of the kernel (repeatable)",
+        help="accept that no test covers this kfunc or enumerator (repeatable)",
     )
     group.addoption("--debian-mirror", metavar="URL", help="the Debian archive to use (default: the system's own)")
     group.addoption(
@@ -54,7 +54,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group.addoption(
         "--frantic",
         action="store_true",
-        help="in VMs: let all that a kernel does by itself be done without a pause, and keep its CPUs busy",
+        help="in VMs: run background work (khugepaged, kcompactd, ...) continuously, and keep CPUs busy",
     )
     reporting.add_options(group)
 

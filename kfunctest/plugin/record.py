@@ -232,10 +232,10 @@ class Recorder:
 
 
 def _untested(run: Run) -> str:
-    """What no test knows, and the remedy, in one line."""
+    """What no test covers, and the remedy, in one line."""
     found = ", ".join(f"{one} of {kernel}" for kernel, one in run.unaccepted)
     accept = " ".join(dict.fromkeys(f"--accept-kfunc {one.name}" for _, one in run.unaccepted))
-    return f"no test knows {found}; use a suite that does, or pass without with {accept}"
+    return f"no test covers {found}; update the suite, or accept that with {accept}"
 
 
 def _point(link: Path, folder: Path) -> None:

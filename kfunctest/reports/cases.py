@@ -16,7 +16,7 @@ THE_RUN = f"{OURS}::the run"
 
 def of_run(run: Run) -> list[Result]:
     """Every row of a report: results in the order planned, whichever worker was first, tests that were never reached,
-    what no test knows, splats between tests, the run's own early end.
+    what no test covers, splats between tests, the run's own early end.
     """
     place = {pair: number for number, pair in enumerate(run.planned)}
     tests = [*run.results, *_unreached(run)]
@@ -77,7 +77,7 @@ def headline(row: Result) -> str:
 
 
 def _untested(kernel: str, one: Untested) -> Result:
-    message = f"no test knows the {one.kind} {one.name}; --accept-kfunc {one.name} if that will do"
+    message = f"no test covers the {one.kind} {one.name}; accept that with --accept-kfunc {one.name}"
     return Result(f"{OURS}::not tested: {one.name}", kernel, Outcome.INFRA, message=message)
 
 

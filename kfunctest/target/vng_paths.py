@@ -45,17 +45,19 @@ def temporary_directories() -> list[Path]:
 
 def check_installation() -> None:
     """Raise InfraError where virtme-ng could not start from this checkout, this interpreter and this cache."""
-    environment = "its virtual environment"
+    environment = "the virtual environment"
     # The scripts in it were made where a link to it leads.
-    for what, path in (
-        ("this checkout", CHECKOUT),
-        (environment, Path(sys.prefix)),
-        (environment, Path(sys.prefix).resolve()),
+    move = "move it to a path without that"
+    cached = "set KFUNCTEST_CACHE to a directory without that"
+    for what, path, remedy in (
+        ("this checkout", CHECKOUT, move),
+        (environment, Path(sys.prefix), cached),
+        (environment, Path(sys.prefix).resolve(), cached),
     ):
         if found := _UNUSABLE.search(str(path)):
             raise InfraError(
-                f"{what} is at {str(path)!r}, and virtme-ng takes no {found[0]!r} in its path",
-                remedy="move it to a path without it",
+                f"{what} is at {str(path)!r}, and virtme-ng supports no {found[0]!r} in a path",
+                remedy=remedy,
             )
         if len(os.fsencode(path)) > LONGEST:
             raise InfraError(
