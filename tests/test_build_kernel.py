@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -113,11 +114,16 @@ def test_setup_reads_what_is_judged_to_its_end(monkeypatch: pytest.MonkeyPatch) 
     """The run's own arguments are none of setup's, even where they look so, and after a -- too."""
     seen: list[bool] = []
     monkeypatch.setattr(signal, "signal", lambda *_: None)
+    runs: list[Sequence[str]] = []
     monkeypatch.setattr(command, "set_up", lambda _checkout, *, build: seen.append(build))
-    assert command.main(["--quiet", "--judging", "-k", "x", "--", "selftests/a"]) == 0
-    assert command.main(["--quiet", "--judging", "--update", "--help", "--kernel", "7.2-slim", "--", "--build"]) == 0
-    assert command.main(["--quiet", "--build", "--judging"]) == 0
-    assert seen == [False, True, True]
+    monkeypatch.setattr(command, "_become", lambda run, _failed: runs.append(run))
+    named = ["pytest", "--update", "--help", "--kernel", "7.2-slim", "--", "--build"]
+    assert command.main(["--quiet", "--build-if-named", "--run", "pytest", "-k", "x", "--", "selftests/a"]) == 0
+    assert command.main(["--quiet", "--build-if-named", "--run", *named]) == 0
+    assert command.main(["--quiet", "--run", *named]) == 0
+    assert command.main(["--quiet", "--build", "--run", "pytest"]) == 0
+    assert seen == [False, True, False, True]
+    assert runs == [["pytest", "-k", "x", "--", "selftests/a"], named, named, ["pytest"]]
 
 
 @pytest.mark.parametrize("words", [[], ["debian:7.2", "--flavor", "debug"]], ids=["no source", "no such option"])

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,7 @@ def entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Built:
     (built.folder / build.IMAGE).write_bytes(fakekernel.image())
     (built.folder / build.VMLINUX).write_bytes(b"")
     (built.folder / build.CONFIG).write_text(fakekernel.CONFIG)
+    (built.folder / build.PROVENANCE).write_text(json.dumps(asdict(made)))
     monkeypatch.setattr(source, "resolve", lambda text, **_: text)
     monkeypatch.setattr(build, "build", lambda recipe, _progress: built if recipe == EXPECTED else None)
     return built
