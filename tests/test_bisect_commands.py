@@ -40,6 +40,7 @@ def commits(tmp_path: Path) -> dict[str, str]:
     writer.commit("unbuildable", {"kernel/fork.c": "#error\n"})
     writer.commit("without", {"kernel/fork.c": "", "kfuncs": "", "mm/memcontrol.c": memcontrol("")})
     writer.commit("flaky", {"kfuncs": BASE["kfuncs"], "mm/memcontrol.c": memcontrol("b=flaky")})
+    writer.commit("unclear", {"mm/memcontrol.c": memcontrol("b=infra")})
     return writer.write()
 
 
@@ -62,6 +63,18 @@ def test_a_step_ends_with_the_status_that_git_bisect_run_expects(
     for _ in range(2):
         assert step.judged(commits[which], builds, suite, Selection(), tmp_path / "state", 1) == status
     assert suite.runs <= 1, "the second time its verdict was known"
+
+
+def test_a_step_calls_no_commit_good_whose_tests_were_not_judged(
+    tmp_path: Path, cache_here: Path, commits: dict[str, str]
+) -> None:
+    """It is run again, and in the end stops git bisect; nor is it good when the same step is run once more."""
+    builds = PlayedBuilds(tmp_path / "linux", tmp_path / "played")
+    suite = PlayedSuite()
+    for runs in (2, 4):
+        with pytest.raises(InfraError, match=r"test_b could not be judged twice"):
+            step.judged(commits["unclear"], builds, suite, Selection(), tmp_path / "state", 1)
+        assert suite.runs == runs
 
 
 def test_a_step_repeats_what_may_be_flaky(tmp_path: Path, cache_here: Path, commits: dict[str, str]) -> None:

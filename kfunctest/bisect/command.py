@@ -127,7 +127,7 @@ def key(wanted: Asked, tools: Sequence[str]) -> str:
     """What names a bisection: all that decides what a commit comes to, and what is asked of it."""
     words = [history.common_folder(wanted.tree), wanted.terms.find, wanted.good, wanted.bad, *wanted.tests.tests]
     words += ["", *wanted.tests.words]
-    words += ["", *wanted.flavours, "", *(patch.id for patch in wanted.patches), wanted.contract or "", *tools]
+    words += ["", *wanted.flavours, "", *(patch.digest for patch in wanted.patches), wanted.contract or "", *tools]
     for top in ("selftests", "kernel-config"):
         files = sorted((CHECKOUT / top).rglob("*.[pcth]*"))
         # Not what Python compiles these to: a first run makes it.

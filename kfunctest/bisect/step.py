@@ -14,9 +14,9 @@ from kfunctest.bisect.asked import BAD, GOOD, UNTESTABLE, say
 from kfunctest.bisect.builder import Builder
 from kfunctest.bisect.judge import Builds, Judge
 from kfunctest.bisect.memory import Memory
-from kfunctest.bisect.model import BREAK, FIX, TERMS, Kind, Purpose, Terms
+from kfunctest.bisect.model import BREAK, FIX, TERMS, Kind, Purpose, Terms, Trial
 from kfunctest.bisect.trials import Selection, Trials
-from kfunctest.errors import SpecError
+from kfunctest.errors import InfraError, SpecError
 from kfunctest.gate.suite import Suite, pytest_suite
 from kfunctest.kernels import paths, usersgit
 from kfunctest.kernels.progress import Progress
@@ -85,7 +85,7 @@ def check_terms(tree: Path, terms: Terms) -> None:
 
 
 def _key(tree: Path, builder: Builder, tests: Selection) -> str:
-    patches = [patch.id for patch in builder.patches]
+    patches = [patch.digest for patch in builder.patches]
     words = [history.common_folder(tree), *tests.tests, "", *tests.words, "", *builder.flavours, "", *patches]
     return cache.digest(*words, builder.contract or "")
 
@@ -114,7 +114,7 @@ def _tried(judge: Judge, commit: str, tries: int) -> tuple[Kind, str]:
     if place.made and not place.made.kfuncs:
         return Kind.UNTESTABLE, "it has none of the kfuncs"
     while True:
-        made = judge.memory.of(place.image)
+        made = [trial for trial in judge.memory.of(place.image) if not _unclear(trial)]
         for trial in made:
             bad = trials.bad_in(trial, trial.outcomes)
             if trial.problem:
@@ -125,4 +125,13 @@ def _tried(judge: Judge, commit: str, tries: int) -> tuple[Kind, str]:
             passed = trials.good_in(made[-1], made[-1].outcomes)
             good = f"{len(passed)} pass{trials.untested(made)}"
             return (Kind.GOOD, good) if passed else (Kind.UNTESTABLE, "no test applies")
-        judge.trial(place, Purpose.WHOLE)
+        if _unclear(judge.trial(place, Purpose.WHOLE)):
+            again = judge.trial(place, Purpose.WHOLE)
+            if lost := _unclear(again):
+                raise InfraError(f"{lost[0]} could not be judged twice: {again.messages.get(lost[0], '')}")
+
+
+def _unclear(trial: Trial) -> list[str]:
+    """Tests that say nothing of the kernel, where no other says that it is bad: it may not pass for good by that."""
+    bad = trial.problem or trials.bad_in(trial, trial.outcomes)
+    return [] if bad else trials.unclear_in(trial, trial.outcomes)
