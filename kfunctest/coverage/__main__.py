@@ -87,7 +87,7 @@ def _coverage(options: argparse.Namespace) -> int:
     kernel = spec.resolve(KERNEL, mirror=options.debian_mirror, progress=Progress())
     if not options.run:
         _run(folder, [*header.accepting(kernel), *options.words])
-    found = report.gather(kernel.image.parent / build.NOTES, folder / BOOTS, folder / "report")
+    found = report.gather(kernel.image.resolve().parent / build.NOTES, folder / BOOTS, folder / "report")
     if gone := lines.absent(found):
         raise InfraError(f"{KERNEL} counts nothing of {', '.join(gone)}", remedy="correct kfunctest/coverage/lines.py")
     wrong = list(reasons.wrong(found, known))

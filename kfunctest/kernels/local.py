@@ -63,7 +63,8 @@ def find(path: Path) -> Location:
         return find(installed)
     if (real / "Kconfig").exists() or (real / ".config").exists():
         raise _unbuilt(asked, real)
-    in_boot = [root / "boot" / f"vmlinuz-{real.name}" for root in _roots(real)]
+    # Of the same root only: another system's image of this release may be another kernel.
+    in_boot = [_base(real) / "boot" / f"vmlinuz-{real.name}"] if _is_installed(real) else []
     image = _first(real / "vmlinuz", *in_boot)
     if image is None:
         raise SpecError(
@@ -147,6 +148,9 @@ def modules_of(location: Location, release: str) -> Found:
         made = modules.built_for(directory)
         if made not in (None, release):
             others.append(f"those in {directory} are of {made}")
+            continue
+        if made is None and not (directory / "modules.dep").exists():
+            others.append(f"there are none in {directory}")
             continue
         if not (directory / "modules.dep").exists():
             raise SpecError(f"{directory} has no modules.dep", remedy=f"depmod -b {_base(directory)} {release}")

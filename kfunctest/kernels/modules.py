@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import os
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -41,6 +43,8 @@ KEPT: Final = {
     "zstd": "a compressor for zram and zswap",
 }
 
+#: A module's file: not its debugging information or signature next to it.
+_MODULE: Final = re.compile(r"\.ko(?:\.(?:gz|xz|zst))?$")
 #: Written by the kernel's build and read by depmod, and the configuration and the image where a package has them here.
 _FILES: Final = ("modules.order", "modules.builtin", "modules.builtin.modinfo", "config", "vmlinuz")
 
@@ -94,7 +98,8 @@ def built_for(directory: Path) -> str | None:
 
     Not those next to ``kernel/``, which may be of another release with the same interface (weak-updates).
     """
-    path = next((directory / "kernel").rglob("*.ko*"), None)
+    files = (directory / "kernel").rglob("*.ko*")
+    path = next((file for file in files if _MODULE.search(file.name) and os.access(file, os.R_OK)), None)
     magic = dict(_info(path, _unpacked(path))).get("vermagic", "") if path else ""
     return magic.split(" ")[0] or None
 
