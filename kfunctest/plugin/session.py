@@ -104,7 +104,7 @@ class Session:
         """Look at the machine, fetch the kernels, and make the header. Ends the run where nothing can be judged."""
         self._or_exit(self._living.check if self._living else machine.check)
         for kernel in [] if self._living else self.kernels:
-            self._or_exit(partial(vng_paths.check_modules, kernel))
+            self._or_exit(partial(vng_paths.check_files, kernel))
         absent = self._without_kfuncs()
         if len(absent) == len(self.kernels):
             raise none_of_the_kfuncs([kernel.release for kernel in absent])

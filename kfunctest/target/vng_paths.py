@@ -69,8 +69,9 @@ def check_installation() -> None:
     must_be_visible("the cache", cache.root())
 
 
-def check_modules(kernel: Kernel) -> None:
-    """Raise InfraError where the guest would not see the kernel's modules."""
+def check_files(kernel: Kernel) -> None:
+    """Raise InfraError where the guest would not see the kernel's modules, or its image, which tests read as a file."""
+    must_be_visible("the kernel's image", kernel.image)
     if kernel.modules is not None:
         must_be_visible("the kernel's modules directory", kernel.modules)
 
@@ -104,7 +105,8 @@ def bootable(kernel: Kernel, run_directory: Path) -> Path:
     if tree in image.resolve().parents[1:]:  # a build tree
         image, root = image.resolve(), tree
     else:  # virtme-ng looks for lib/modules/RELEASE below the nearest directory above the image that has lib/modules
-        root = next((path for path in image.parents if (path / "lib" / "modules").exists()), Path("/"))
+        libs = ("lib/modules", "usr/lib/modules")
+        root = next((path for path in image.parents if any((path / lib).exists() for lib in libs)), Path("/"))
     if _PLAIN.fullmatch(str(root)):
         return kernel.image
     link = run_directory / "kernel"
