@@ -132,6 +132,10 @@ READ_BY = {
 }
 
 
+class NotInBtf(AttributeError, AssertionError):
+    """A finding about the kernel, whether one runs yet or not."""
+
+
 @dataclass(frozen=True)
 class Items:
     """Enumerators of the running kernel: ``items.NR_ANON_MAPPED``, ``items.enum("vm_event_item")``."""
@@ -142,7 +146,7 @@ class Items:
         for enum, _ in self.kernel.facts.enums:
             if name in (members := self.kernel.facts.enum(enum)):
                 return members[name]
-        raise AttributeError(f"{self.kernel.release} has no {name} in its BTF")
+        raise NotInBtf(f"{self.kernel.release} has no {name} in its BTF")
 
     def enum(self, name: str) -> dict[str, int]:
         """The members of ``enum name``, by name."""
@@ -157,7 +161,7 @@ class Items:
         for enum, operation in READ_BY.items():
             if name in (members := self.enum(enum)):
                 return Call(operation, members[name])
-        raise AttributeError(f"{self.kernel.release} has no {name} in its BTF")
+        raise NotInBtf(f"{self.kernel.release} has no {name} in its BTF")
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ def root() -> Path:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     except RuntimeError:
         raise InfraError("there is no place for a cache", remedy="set HOME or KFUNCTEST_CACHE") from None
-    return base / "kfunctest"
+    return Path(os.environ.get("KFUNCTEST_CWD", ""), base, "kfunctest").absolute()
 
 
 def digest(*parts: bytes | str) -> str:

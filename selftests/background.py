@@ -13,7 +13,8 @@ from kfunctest.target.vm import Vm
 @contextmanager
 def asleep(vm: Vm, *paths: str) -> Iterator[None]:
     """Have these settings of kfunctest/guest/background.py asleep, and as before in the end."""
-    before = vm.call(background.hold, list(paths))
+    ours = not vm.prefix  # else its cleanup process would not restore all of them, should we die
+    before = vm.call(background.hold, list(paths), ours)
     try:
         yield
     finally:

@@ -204,6 +204,12 @@ def test_a_worker_that_an_oops_killed_is_a_crash_and_another_is_not(run: Run) ->
     assert (ran.outcome("test_killed"), ran.outcome("test_oopsed")) == ("failed", "crashed")
 
 
+def test_what_the_guest_lacks_says_nothing_of_its_kernel(run: Run) -> None:
+    """As when Python is replaced on the machine during the run, whose files the guest has."""
+    ran = run("def test_lacks(vm): raise GuestError('ModuleNotFoundError', 'No module named mmap', '')")
+    assert (ran.outcome("test_lacks"), ran.status) == ("infra", 3)
+
+
 @pytest.mark.parametrize("how, status, word", [("crash", 1, "crashed"), ("infra", 3, "infra")])
 def test_boots_that_fail_end_no_run_and_are_not_tried_for_ever(run: Run, how: str, status: int, word: str) -> None:
     tests = [GOOD.replace("test_good", f"test_{n}") for n in range(4)]

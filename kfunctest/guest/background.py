@@ -122,9 +122,9 @@ def put_to_sleep(*, ours: bool) -> dict[str, str]:
     return change({setting.path: setting.asleep for setting in SETTINGS if ours or setting.safe})
 
 
-def hold(paths: list[str]) -> dict[str, str]:
+def hold(paths: list[str], ours: bool = True) -> dict[str, str]:
     """Have these of SETTINGS asleep until restore() gets what this returns; what their threads were at is over then."""
-    held = [setting for setting in SETTINGS if setting.path in paths]
+    held = [setting for setting in SETTINGS if setting.path in paths and (ours or setting.safe)]
     before = change({setting.path: setting.asleep for setting in held})
     for setting in held:
         if setting.thread and setting.path in before:  # else it was asleep

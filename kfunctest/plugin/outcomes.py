@@ -32,6 +32,8 @@ _BY_ERROR = (
 _NO_KERNELS = (NameError, ImportError, SyntaxError, OSError, MemoryError, pytest.FixtureLookupError)
 #: What a test says of a kernel, or the kernel itself.
 _FINDINGS = (AssertionError, GuestError, TimeoutError)
+#: The same errors in the guest, which has our code and the machine's Python.
+_NO_KERNELS_IN_GUEST = ("NameError", "UnboundLocalError", "ImportError", "ModuleNotFoundError", "SyntaxError")
 #: Those that pytest has no words for.
 BEYOND_PYTEST = (Outcome.CRASHED, Outcome.HUNG, Outcome.INFRA)
 
@@ -122,6 +124,8 @@ def _outcome(
 
 def _is_ours(item: pytest.Item, error: BaseException | None) -> bool:
     """Whether the error is a fault of ours or of this machine's: any but a finding is, where no kernel runs yet."""
+    if isinstance(error, GuestError):
+        return error.kind in _NO_KERNELS_IN_GUEST
     if not isinstance(error, Exception) or isinstance(error, _FINDINGS):
         return False
     runs = "vm" in getattr(item, "fixturenames", ()) and item.config.stash[SESSION].running is not None
