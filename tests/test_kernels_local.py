@@ -155,3 +155,20 @@ def test_a_damaged_module_is_named(installed: Path, tmp_path: Path) -> None:
     (source / "kernel/fs/9p/9p.ko.xz").write_bytes(b"\xfd7zXZ\0damaged")
     with pytest.raises(SpecError, match=r"9p\.ko\.xz is damaged"):
         modules.prune(source, tmp_path / "pruned", RELEASE)
+
+
+def test_an_image_of_another_system_is_not_taken_for_modules(installed: Path) -> None:
+    """Modules that were installed into a directory of their own, below a system with another build of the release."""
+    folder = installed / "out" / "lib" / "modules" / RELEASE
+    fakekernel.modules_folder(folder, MODULES)
+    (folder / "modules.dep").touch()
+    with pytest.raises(SpecError, match="has neither vmlinuz nor"):
+        resolve(str(folder))
+
+
+def test_headers_are_no_modules(tmp_path: Path) -> None:
+    """A directory that a package of headers has made for its link."""
+    (tmp_path / "vmlinuz").write_bytes(fakekernel.image())
+    (tmp_path / "config").write_text(CONFIG)
+    (tmp_path / "lib" / "modules" / RELEASE / "build").mkdir(parents=True)
+    assert resolve(str(tmp_path / "vmlinuz")).modules is None

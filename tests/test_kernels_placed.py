@@ -103,16 +103,7 @@ def test_every_way_leads_to_the_same_kernel(root: Path, way: str) -> None:
     assert f"image: {kernel.image}" in list(header.of_kernel(kernel, None, None))
 
 
-def test_an_image_of_another_system_is_not_taken_for_modules(tmp_path: Path) -> None:
-    """Modules that were installed into a directory of their own, below a system with another build of the release."""
-    folder = install(tmp_path / "out" / "lib" / "modules" / RELEASE)
-    put(tmp_path / "boot" / f"vmlinuz-{RELEASE}", fakekernel.image())
-    with pytest.raises(SpecError, match="has neither vmlinuz nor"):
-        resolve(str(folder))
-
-
 def test_what_is_next_to_a_module_is_none(root: Path) -> None:
-    """Debugging information, a signature, and a link that leads nowhere."""
     drivers = root / "usr" / "lib" / "modules" / RELEASE / "kernel"
     shutil.rmtree(drivers)
     put(root / "boot" / f"config-{RELEASE}", CONFIG)
@@ -120,14 +111,6 @@ def test_what_is_next_to_a_module_is_none(root: Path) -> None:
     put(drivers / "x.ko.sig", "")
     link(drivers / "y.ko", "gone")
     assert found(root / "boot" / "vmlinuz").modules == root / "usr" / "lib" / "modules" / RELEASE
-
-
-def test_headers_are_no_modules(tmp_path: Path) -> None:
-    """A directory that a package of headers has made for its link."""
-    put(tmp_path / "boot" / f"vmlinuz-{RELEASE}", fakekernel.image())
-    put(tmp_path / "boot" / f"config-{RELEASE}", CONFIG)
-    (tmp_path / "lib" / "modules" / RELEASE / "build").mkdir(parents=True)
-    assert found(tmp_path / "boot" / f"vmlinuz-{RELEASE}").modules is None
 
 
 def test_a_system_without_lib(tmp_path: Path) -> None:
