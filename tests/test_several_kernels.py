@@ -54,3 +54,13 @@ def test_one_of_two_kernels_has_no_kfuncs(
     assert ended.status == FAILED, ended.text
     assert "2 passed" in ended.text
     assert_matches(r"6\.12\.1-old has none of the memcg BPF kfuncs", ended.line)
+
+
+def test_a_worker_that_is_done_ends_no_other(judge: Judge, image: Path, tmp_path: Path) -> None:
+    """The one whose kernel has none of the kfuncs is done long before the other."""
+    other = written(tmp_path / "other", fakekernel.image("6.12.1-old", functions=["mem_cgroup_css_alloc"]))
+    slow = b"import time\n\ndef pytest_runtest_setup(item):\n    time.sleep(3 * ('7.9.1' in item.nodeid))\n"
+    env = {"PYTHONPATH": str(written(tmp_path / "slow.py", slow).parent)}
+    words = ("-n", "2", "-p", "slow", "--kernel", image, "--kernel", other)
+    ended = judge(*words, env=env, tests="selftests/test_presence.py")
+    assert (ended.status, "2 passed, 2 errors" in ended.text) == (FAILED, True), ended.text
