@@ -53,7 +53,7 @@ class _Series:
 def chosen(mails: Sequence[Mail], place: Path) -> list[Mail]:
     """What is to be applied of the mails in ``place``: each series in its newest version, complete and in order.
 
-    Cover letters and answers are passed over. What was chosen is said on stderr. Raises SpecError where a series has a
+    Cover letters and replies are skipped. What was chosen is printed on stderr. Raises SpecError where a series has a
     gap, where nothing says which mail is meant, and where there is none.
     """
     tagged = any(mail.part for mail in mails)

@@ -32,7 +32,7 @@ _REMEDIES: Final = {
 def read(texts: Iterable[str | Path], base: Path = Path()) -> tuple[Patch, ...]:
     """The patches in files, mailboxes, folders (``*.patch``, a Maildir, a quilt series), and ``-``, standard input.
 
-    Of each, a series is put in order; answers and older versions are passed over, which is said on stderr.
+    Of each, a series is put in order; replies and older versions are skipped, which is printed on stderr.
     Raises SpecError where a part is missing, or has no diff, and where there is nothing to apply.
     """
     return tuple(patch for text in texts for patch in _in(str(text), base))

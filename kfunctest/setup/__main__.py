@@ -73,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--build-if-named", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--quiet", action="store_true", help="say nothing when there is nothing to do")
     parser.add_argument("--update", action="store_true", help="look for a newer default kernel")
-    parser.add_argument("--debian-mirror", metavar="URL", help="with --update: the mirror that runs are told to use")
+    parser.add_argument(
+        "--debian-mirror", metavar="URL", help="with --update: the mirror, as in --debian-mirror of runs"
+    )
     parser.add_argument("--build", action="store_true", help="install what kernels are built with, too")
     return parser
 
