@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kfunctest import cache, contract, results
+from kfunctest import cache, contract
 from kfunctest.bisect import command, history
 from kfunctest.bisect.argument import Change
 from kfunctest.bisect.command import Asked
@@ -26,10 +26,11 @@ from kfunctest.bisect.judge import Builds
 from kfunctest.bisect.model import Made
 from kfunctest.bisect.trials import Selection
 from kfunctest.errors import InfraError, SpecError
-from kfunctest.gate.suite import Ended, Suite
 from kfunctest.kernels import build, inputs
 from kfunctest.kernels.inputs import Inputs
 from kfunctest.results import JudgedKernel, Outcome, Result, Run, Untested
+from kfunctest.trial.suite import Ended, Suite
+from tests import gating
 from tests.gating import A, B, C
 from tests.histories import Writer
 
@@ -170,14 +171,8 @@ def leave(
     run = Run("2026-01-01T00:00:00+00:00", "pytest", "tcg", "QEMU 7", (judged,), "kfunctest 1", planned=every)
     infra = any(one.outcome is Outcome.INFRA for one in found)
     status = 1 if any(one.outcome.bad for one in found) else 3 if infra or run.unaccepted else 0
-    file = folder / "20260101-000000-1" / results.NAME
-    file.parent.mkdir(parents=True)
-    results.begin(file, run)
-    for one in found:
-        results.write_line(file, "result", one)
     stopped = f"stopping after {failures} failures" if len(found) < len(every) else ""
-    results.end(file, ended="", status=status, results=len(found), stopped=stopped)
-    return Ended(status, "", file)
+    return gating.leave(folder, replace(run, results=found, status=status, stopped=stopped))
 
 
 def marks_of(kernel: Path) -> dict[str, str]:

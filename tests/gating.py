@@ -5,13 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
+from kfunctest import results
 from kfunctest.gate import verdict
 from kfunctest.gate.baseline import Baseline
 from kfunctest.gate.lists import Lists
 from kfunctest.gate.matrix import Matrix, Row
 from kfunctest.gate.verdict import Verdict
 from kfunctest.results import Between, JudgedKernel, Outcome, Result, Run, Splat, Untested
+from kfunctest.trial.suite import Ended
 
 WARNING = Splat("warn", "WARNING: CPU: 1 PID: 77 at mm/x.c:1 f+0x12/0x34", "")
 A, B, C = (f"selftests/test_{name}.py::test_{name}" for name in "abc")
@@ -41,6 +44,20 @@ def row(name: str = "7.2", between: Sequence[Splat] = (), status: int | None = N
         planned=tuple((one.test, name) for one in found),
     )
     return Row(name, run)
+
+
+def leave(folder: Path, run: Run, said: str = "") -> Ended:
+    """Write the results file that such a run leaves; how it ended."""
+    file = folder / "20260101-000000-1" / results.NAME
+    file.parent.mkdir(parents=True)
+    results.begin(file, run)
+    for one in run.results:
+        results.write_line(file, "result", one)
+    for between in run.between:
+        results.write_line(file, "between", between)
+    status = run.status or 0
+    results.end(file, ended="", status=status, results=len(run.results), stopped=run.stopped)
+    return Ended(status, said, file, 1.0)
 
 
 def with_untested(row: Row, *untested: Untested) -> Row:

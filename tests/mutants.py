@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kfunctest import results
-from kfunctest.gate.suite import Ended
 from kfunctest.mutate.catalogue import Mutant
 from kfunctest.results import JudgedKernel, Outcome, Result, Run, Splat
+from kfunctest.trial.suite import Ended
+from tests.gating import leave
 
 RIGHT, SECOND, OTHER = (f"selftests/test_{name}.py::test_{name}" for name in ("usage", "root", "swap"))
 WARNING = Splat("warn", "WARNING: CPU: 1 PID: 77 at mm/x.c:1 f+0x12/0x34", "")
@@ -48,13 +48,8 @@ class PlayedSuite:
             return Ended(-9, "Killed", None)
         status = int(any(one.outcome.bad for one in found))
         judged = JudgedKernel("k", kernel, "7.2.0", "Debian", "v7.0", "identified by BTF")
-        file = folder / "20260101-000000-1" / results.NAME
-        file.parent.mkdir(parents=True)
-        results.begin(file, Run("2026-01-01", "pytest", "tcg", "QEMU", (judged,)))
-        for one in found:
-            results.write_line(file, "result", one)
-        results.end(file, ended="", status=status, results=len(found), stopped=self.stopped)
-        return Ended(status, "", file)
+        run = Run("2026-01-01", "pytest", "tcg", "QEMU", (judged,), results=tuple(found), status=status)
+        return leave(folder, replace(run, stopped=self.stopped))
 
     @property
     def runs(self) -> list[str]:

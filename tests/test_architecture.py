@@ -33,6 +33,7 @@ FLOORS = {
     "bpfbuild": 3,
     "target": 4,
     "plugin": 5,
+    "trial": 5,
     "gate": 6,
     # They judge by the suite as the gate runs it.
     "bisect": 7,

@@ -16,7 +16,7 @@ from kfunctest.bisect import asked as commands
 from kfunctest.bisect import report
 from kfunctest.bisect.proof import NotProven
 from kfunctest.errors import InfraError
-from kfunctest.gate.suite import Ended
+from kfunctest.trial.suite import Ended
 from tests import bisecting, fakesource
 from tests.bisecting import BASE, PlayedBuilds, PlayedSuite, long_history, memcontrol
 from tests.gating import A, B, C

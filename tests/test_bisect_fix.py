@@ -19,7 +19,7 @@ from kfunctest.bisect.model import BREAK, FIX, Terms
 from kfunctest.bisect.proof import NotProven
 from kfunctest.bisect.trials import Selection
 from kfunctest.errors import SpecError
-from kfunctest.gate.suite import Ended
+from kfunctest.trial.suite import Ended
 from tests import bisecting, fakesource
 from tests.bisecting import BASE, Bisected, MirroredSuite, PlayedBuilds, PlayedSuite, long_history, memcontrol
 from tests.gating import A, B, C

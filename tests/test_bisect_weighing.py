@@ -16,8 +16,8 @@ from kfunctest.bisect.model import Ends, Kind, Made, Place, Purpose
 from kfunctest.bisect.trials import BETWEEN, PRESENCE, Selection, Trials
 from kfunctest.contract import ALL
 from kfunctest.errors import InfraError, SpecError
-from kfunctest.gate.suite import Ended
 from kfunctest.results import Outcome, Result, Untested
+from kfunctest.trial.suite import Ended
 from tests.bisecting import RELEASE, leave
 from tests.gating import A, B, C
 

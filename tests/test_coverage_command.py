@@ -15,10 +15,11 @@ from kfunctest.coverage import collect, lines, reasons, report
 from kfunctest.coverage.lines import WHOLE, Line
 from kfunctest.coverage.reasons import Reason
 from kfunctest.errors import GuestError, VmDied
-from kfunctest.gate.suite import Ended
 from kfunctest.kernels import spec
 from kfunctest.kernels.model import Facts
 from kfunctest.plugin import SESSION
+from kfunctest.trial.suite import Ended
+from tests.gating import leave, row
 
 REACHED = Line(WHOLE, 25, "bpf_get_root_mem_cgroup", "if (mem_cgroup_disabled())", 5, (1, 4))
 NOT_REACHED = Line(WHOLE, 189, "bpf_memcontrol_init", 'pr_warn("error");', 0, ())
@@ -32,15 +33,18 @@ Command = Callable[..., int]
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
     def run(*argv: str, found: Sequence[Line] = (), known: Sequence[Reason] = (), suite: int = 0) -> int:
         def judge(_kernel: str, folder: Path, words: Sequence[str], _tests: Sequence[str]) -> Ended:
+            ran = row(command.KERNEL, a={0: "passed", 1: "failed"}.get(suite, "infra"), status=suite).run
+            assert ran
+            ended = leave(folder, ran)
             (folder / "words").write_text("\n".join(words))
-            return Ended(suite, "1 failed", None)
+            return ended
 
         def gather(notes: Path, boots: Path, folder: Path) -> Sequence[Line]:
             assert (notes.name, boots.name, folder.name) == ("gcov", "boots", "report")
             return found
 
         facts = Facts((), frozenset(), frozenset(), memcg=True, btf_size=0, unknown_kfuncs=frozenset({"bpf_new"}))
-        kernel = SimpleNamespace(image=tmp_path / "built" / "vmlinuz", facts=facts)
+        kernel = SimpleNamespace(image=tmp_path / "built" / "vmlinuz", image_digest="", facts=facts)
         monkeypatch.setenv("KFUNCTEST_CWD", str(tmp_path))
         monkeypatch.setattr(spec, "resolve", lambda *_, **__: kernel)
         monkeypatch.setattr(command, "pytest_suite", lambda *_: judge)

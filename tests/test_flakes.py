@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from kfunctest import proc
-from kfunctest.bench.flakes import BUSY, Flakes, Manner, Once, flakes
+from kfunctest.bench.flakes import BUSY, Flakes, Manner, flakes
 from kfunctest.kernels.model import Facts, Kernel
 from kfunctest.results import Between, Outcome, Result, Run, Splat
 from kfunctest.target.accelerator import Accelerator
+from kfunctest.trial.reading import Fault, SuiteRun
+from kfunctest.trial.suite import Ended
+from kfunctest.trial.trials import Trials
 from kfunctest.wait import wait_until
 from tests.judging import Judge
 
@@ -28,18 +30,17 @@ GOOD = (
 
 @dataclass(frozen=True)
 class Asked:
-    argv: list[str]
-    env: dict[str, None]
+    words: list[str]
     busy: int
 
 
-def once(*results: Result, status: int = 0, between: tuple[Between, ...] = ()) -> Once:
+def once(*results: Result, status: int = 0, between: tuple[Between, ...] = ()) -> SuiteRun:
     planned = tuple((result.test, result.kernel) for result in GOOD)
     run = Run("", "", "", "", (), results=results, between=between, ended="now", status=status, planned=planned)
-    return Once(status, 1.0, run)
+    return SuiteRun(status, Path(), run)
 
 
-def unexpected(*runs: Once) -> list[str]:
+def unexpected(*runs: SuiteRun) -> list[str]:
     return Flakes("7.2", len(runs), list(runs)).unexpected()
 
 
@@ -85,7 +86,7 @@ def test_a_run_that_judged_nothing() -> None:
 
 
 def test_a_run_without_a_whole_results_file() -> None:
-    cut = Once(-9, 1.0, None, "results.jsonl was cut short after 3 results")
+    cut = SuiteRun(-9, Path(), None, Fault.LOST, "results.jsonl was cut short after 3 results")
     assert unexpected(once(*GOOD), cut) == ["run 2: status -9, results.jsonl was cut short after 3 results"]
 
 
@@ -106,7 +107,7 @@ def repeated(outcomes: dict[str, str], consoles: str = "aaa", planned: int = 3) 
     ]
     names = tuple((name.format(f"{number}-3"), "k") for name in outcomes for number in range(1, planned + 1))
     run = Run("", "", "", "", (), results=tuple(found), ended="now", status=0, planned=names)
-    return Flakes("7.2", 1, [Once(0, 1.0, run)], REPEATED)
+    return Flakes("7.2", 1, [SuiteRun(0, Path(), run)], REPEATED)
 
 
 def test_each_repetition_that_failed_is_reported_and_how_many_of_its_test() -> None:
@@ -162,8 +163,19 @@ def test_a_repeated_run_is_frantic_and_keeps_a_file_of_tests_in_one_vm(
 ) -> None:
     manner = Manner("kfunc", workers=2, keyword="usage", repeat=50, frantic=True)
     (only,) = asked(manner, 1)
-    words = only.argv[only.argv.index("-m", 2) : only.argv.index("-q")]
-    assert words == ["-m", "kfunc", "-k", "usage", "--frantic", "--count", "50", "-n", "2", "--dist", "loadfile"]
+    assert only.words[: only.words.index("-q")] == [
+        "-m",
+        "kfunc",
+        "-k",
+        "usage",
+        "--frantic",
+        "--count",
+        "50",
+        "-n",
+        "2",
+        "--dist",
+        "loadfile",
+    ]
 
 
 def test_repetition_by_pytest_names_each_and_has_them_follow_each_other(judge: Judge, image: Path) -> None:
@@ -182,23 +194,22 @@ def test_a_frantic_machine_is_a_vm(judge: Judge) -> None:
 
 
 @pytest.fixture
-def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Manner, int], list[Asked]]:
+def asked(tmp_path: Path) -> Callable[[Manner, int], list[Asked]]:
     """Have that many runs made in a manner, by a pytest that does nothing: what each was asked."""
 
     def ask(manner: Manner, runs: int) -> list[Asked]:
         found: list[Asked] = []
 
-        def run(argv: list[str], *, env: dict[str, None], **_: object) -> proc.Completed:
-            found.append(Asked([str(word) for word in argv], env, running(BUSY)))
-            return proc.Completed((), 0, "", "")
+        def run(_kernel: str, _folder: Path, words: Sequence[str], _tests: Sequence[str]) -> Ended:
+            found.append(Asked(list(words), running(BUSY)))
+            return Ended(0, "", None)
 
-        monkeypatch.setattr(proc, "run", run)
         kernel = Kernel.__new__(Kernel)
-        object.__setattr__(kernel, "spec", "7.2")
-        object.__setattr__(kernel, "release", "7.2")
+        for name in ("spec", "name", "release", "image_digest"):
+            object.__setattr__(kernel, name, "7.2")
         facts = Facts((), frozenset(), frozenset(), memcg=True, btf_size=0, unknown_kfuncs=frozenset({"bpf_new"}))
         object.__setattr__(kernel, "facts", facts)
-        flakes(kernel, Accelerator("tcg", "", 1), runs, manner, tmp_path, lambda _: None)
+        flakes(kernel, Accelerator("tcg", "", 1), runs, manner, Trials(run, tmp_path), lambda _: None)
         return found
 
     return ask
@@ -221,16 +232,12 @@ def running(argv: tuple[str, ...]) -> int:
     return found.count("\0".join(argv).encode() + b"\0")
 
 
-def test_words_of_somebodys_own_for_pytest_narrow_no_run(asked: Callable[[Manner, int], list[Asked]]) -> None:
-    assert [it.env for it in asked(Manner(), 1)] == [{"PYTEST_ADDOPTS": None}]
-
-
 def test_what_no_test_knows_is_no_flake(asked: Callable[[Manner, int], list[Asked]]) -> None:
-    assert [it.argv.count("--accept-kfunc=bpf_new") for it in asked(Manner(), 2)] == [1, 1]
+    assert [it.words.count("--accept-kfunc=bpf_new") for it in asked(Manner(), 2)] == [1, 1]
 
 
 def test_every_other_run_has_several_vms(asked: Callable[[Manner, int], list[Asked]]) -> None:
-    words = [it.argv[it.argv.index("-m", 2) : it.argv.index("-q")] for it in asked(Manner("kfunc", workers=2), 3)]
+    words = [it.words[: it.words.index("-q")] for it in asked(Manner("kfunc", workers=2), 3)]
     assert words == [["-m", "kfunc"], ["-m", "kfunc", "-n", "2"], ["-m", "kfunc"]]
 
 

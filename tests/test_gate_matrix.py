@@ -15,14 +15,21 @@ from kfunctest.gate import matrix, record
 from kfunctest.gate.matrix import Matrix, Row
 from kfunctest.gate.verdict import Status
 from kfunctest.results import Untested
+from kfunctest.trial import reading
+from kfunctest.trial.reading import by_test
+from kfunctest.trial.suite import Ended
 from tests.gating import WARNING, A, B, C, judge, result, row, said, with_untested
 
 WriteRun = Callable[..., Row]
 
 
 def test_of_two_results_of_one_test_the_worse_is_kept() -> None:
-    found = matrix.by_test([result(A, "passed"), result(A, "crashed"), result(A, "failed"), result(B, "passed")])
+    found = by_test([result(A, "passed"), result(A, "crashed"), result(A, "failed"), result(B, "passed")])
     assert {test: str(one.outcome) for test, one in found.items()} == {A: "crashed", B: "passed"}
+
+
+def found_in(ended: Ended) -> Row:
+    return matrix.row("7.2", reading.read(ended, Path(), "7.2"))
 
 
 @pytest.fixture
@@ -38,7 +45,7 @@ def left(tmp_path: Path) -> WriteRun:
             results.write_line(file, "result", one)
         if end:
             results.end(file, ended="", status=ended.run.status or 0, results=len(ended.run.results))
-        return matrix.row("7.2", file, status, "its last line")
+        return found_in(Ended(status, "its last line", file))
 
     return write
 
@@ -80,7 +87,7 @@ def test_a_file_that_is_none_is_never_a_pass(tmp_path: Path, content: bytes | No
     file = tmp_path / results.NAME
     if content is not None:
         file.write_bytes(content)
-    for found in (matrix.row("7.2", file, 0), matrix.row("7.2", None, 0)):
+    for found in (found_in(Ended(0, "", file)), found_in(Ended(0, "", None))):
         assert found.problem
         assert judge(found).status == Status.UNJUDGED
 

@@ -14,18 +14,20 @@ import pytest
 
 from kfunctest import results
 from kfunctest.errors import InfraError, SpecError
-from kfunctest.gate import baseline, command, record, suite
+from kfunctest.gate import baseline, command, record
 from kfunctest.gate.baseline import Baseline
 from kfunctest.gate.lists import Entry, Lists
 from kfunctest.gate.run import EVIDENCE, Gate
-from kfunctest.gate.suite import Ended
 from kfunctest.gate.verdict import Status
 from kfunctest.kernels import named, spec
 from kfunctest.kernels.model import Kernel
 from kfunctest.kernels.named import Named
+from kfunctest.trial import suite
+from kfunctest.trial.suite import Ended
+from kfunctest.trial.trials import Trials
 from kfunctest.wait import wait_until
 from tests import fakekernel
-from tests.gating import A, B, judge, row
+from tests.gating import A, B, judge, leave, row
 
 NEVER = Lists()
 
@@ -44,14 +46,7 @@ class FakeSuite:
             return Ended(-9, "Killed", None)
         run = row(kernel, (), None, **outcomes).run
         assert run
-        assert run.status is not None
-        file = folder / "20260101-000000-1" / results.NAME
-        file.parent.mkdir(parents=True)
-        results.begin(file, run)
-        for result in run.results:
-            results.write_line(file, "result", result)
-        results.end(file, ended="", status=run.status, results=len(run.results))
-        return Ended(run.status, "", file)
+        return leave(folder, run)
 
 
 @pytest.fixture
@@ -74,7 +69,7 @@ def entry(name: str = "7.2", *, kfuncs: bool = True) -> Named:
 
 def test_a_kernel_is_judged_by_what_its_run_leaves(tmp_path: Path, complete: Kernel) -> None:
     fake = FakeSuite({"a": "passed", "b": "failed"})
-    found = Gate(tmp_path / "gate", lambda name: complete, fake, words=("-n", "2")).row(entry(), NEVER)
+    found = Gate(lambda name: complete, Trials(fake, tmp_path / "gate"), words=("-n", "2")).row(entry(), NEVER)
     assert found.judged
     assert {test: str(one.outcome) for test, one in found.results.items()} == {A: "passed", B: "failed"}
     assert (tmp_path / "gate" / found.folder / results.NAME).is_file()
@@ -87,7 +82,7 @@ def test_a_kernel_that_cannot_be_had_is_a_row_with_the_reason(tmp_path: Path, er
         raise error
 
     fake = FakeSuite()
-    found = Gate(tmp_path, get, fake).row(entry(), NEVER)
+    found = Gate(get, Trials(fake, tmp_path)).row(entry(), NEVER)
     assert (found.problem, fake.asked) == (str(error), [])
     assert judge(found).status == Status.UNJUDGED
     assert (tmp_path / "7.2" / EVIDENCE).exists() is bool(error.evidence)
@@ -97,7 +92,7 @@ def test_a_disk_that_fills_is_a_row_with_the_reason(tmp_path: Path, complete: Ke
     def full(*_: object) -> Ended:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    found = Gate(tmp_path, lambda name: complete, full).row(entry(), NEVER)
+    found = Gate(lambda name: complete, Trials(full, tmp_path)).row(entry(), NEVER)
     assert "No space left" in found.problem
     assert judge(found).status == Status.UNJUDGED
 
@@ -105,7 +100,7 @@ def test_a_disk_that_fills_is_a_row_with_the_reason(tmp_path: Path, complete: Ke
 def test_only_what_ended_badly_and_counts_is_repeated(tmp_path: Path, complete: Kernel) -> None:
     fake = FakeSuite({"a": "failed", "b": "crashed", "c": "passed"}, {"a": "passed"}, None, {"a": "failed"})
     lists = Lists(deny=(Entry("test_b", "known", "DENYLIST:1"),))
-    found = Gate(tmp_path, lambda name: complete, fake, repeat=3).row(entry(), lists)
+    found = Gate(lambda name: complete, Trials(fake, tmp_path), repeat=3).row(entry(), lists)
     assert fake.asked[1:] == [(A,)] * 3
     assert (found.results[A].outcome, found.repeated(A)) == ("failed", ("passed", "failed"))
     assert "ended by signal 9; Killed" in found.lost[0]
@@ -114,14 +109,14 @@ def test_only_what_ended_badly_and_counts_is_repeated(tmp_path: Path, complete: 
 
 def test_nothing_is_repeated_where_all_is_well(tmp_path: Path, complete: Kernel) -> None:
     fake = FakeSuite({"a": "passed", "b": "skipped"})
-    assert Gate(tmp_path, lambda name: complete, fake, repeat=3).row(entry(), NEVER).repeats == ()
+    assert Gate(lambda name: complete, Trials(fake, tmp_path), repeat=3).row(entry(), NEVER).repeats == ()
 
 
 def test_a_kernel_without_the_kfuncs_is_not_booted(tmp_path: Path, complete: Kernel, without: Kernel) -> None:
     fake = FakeSuite()
-    bad = Gate(tmp_path / "a", lambda name: without, fake).row(entry(), NEVER)
-    fine = Gate(tmp_path / "b", lambda name: without, fake).row(entry(kfuncs=False), NEVER)
-    there = Gate(tmp_path / "c", lambda name: complete, fake).row(entry(kfuncs=False), NEVER)
+    bad = Gate(lambda name: without, Trials(fake, tmp_path / "a")).row(entry(), NEVER)
+    fine = Gate(lambda name: without, Trials(fake, tmp_path / "b")).row(entry(kfuncs=False), NEVER)
+    there = Gate(lambda name: complete, Trials(fake, tmp_path / "c")).row(entry(kfuncs=False), NEVER)
     assert "none of the memcg BPF kfuncs" in bad.bad
     assert (fine.absent, fine.bad) == (True, "")
     assert "kfuncs = false" in there.bad
@@ -229,7 +224,7 @@ def test_mistakes_are_one_line_and_never_say_that_a_kernel_is_bad(
         (["--merge", "file"], "give it the gate.json of an earlier scripts/gate"),
         (["--merge", "empty"], "unpack there what the jobs' scripts/gate left"),
         (["7.2-slim", "--", "--kernel", "x"], "name kernels, or --results, before --"),
-        (["7.2-slim", "--results", "file"], "cannot be written (it is no folder); choose another with --results"),
+        (["7.2-slim", "--results", "file"], "cannot be written (it is no directory); choose another with --results"),
         (["7.2-slim", "--results", "file/below"], "choose another with --results"),
     ):
         assert main(argv) == Status.UNJUDGED, argv

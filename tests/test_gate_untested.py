@@ -14,11 +14,12 @@ from kfunctest.gate.baseline import Baseline
 from kfunctest.gate.lists import Lists
 from kfunctest.gate.matrix import Matrix
 from kfunctest.gate.run import Gate
-from kfunctest.gate.suite import Ended
 from kfunctest.gate.verdict import Status
 from kfunctest.kernels import spec
 from kfunctest.kernels.named import Named
 from kfunctest.results import Untested
+from kfunctest.trial.suite import Ended
+from kfunctest.trial.trials import Trials
 from tests import fakekernel
 from tests.fakekernel import MEMCG, Function
 from tests.gating import judge, row, said, with_untested
@@ -71,9 +72,8 @@ class Suite:
 
 def test_what_is_accepted_is_passed_on_to_each_run(tmp_path: Path, image: Path, cache_here: Path) -> None:
     suite = Suite()
-    gate = Gate(
-        tmp_path / "gate", lambda _: spec.resolve(str(image)), suite, ("-n", "2"), accepted=("bpf_new", "NR_NEW")
-    )
+    trials = Trials(suite, tmp_path / "gate")
+    gate = Gate(lambda _: spec.resolve(str(image)), trials, ("-n", "2"), accepted=("bpf_new", "NR_NEW"))
     gate.row(Named("7.2", source="linux"), Lists())
     assert suite.words == [("-n", "2", "--accept-kfunc=bpf_new", "--accept-kfunc=NR_NEW")]
 
@@ -83,10 +83,10 @@ def test_a_kernel_that_should_have_no_kfuncs_has_one_that_no_test_knows(tmp_path
     functions = ["mem_cgroup_css_alloc", Function("bpf_new", (MEMCG,), tagged=True)]
     image = written(tmp_path / "vmlinuz", fakekernel.image(functions=functions, config=fakekernel.CONFIG))
     bare, suite = Named("6.12", source="linux", kfuncs=False), Suite()
-    found = Gate(tmp_path / "a", lambda _: spec.resolve(str(image)), suite).row(bare, Lists())
+    found = Gate(lambda _: spec.resolve(str(image)), Trials(suite, tmp_path / "a")).row(bare, Lists())
     assert "no test covers its kfunc bpf_new" in found.problem
     assert judge(found).status == Status.UNJUDGED
-    accepting = Gate(tmp_path / "b", lambda _: spec.resolve(str(image)), suite, accepted=("bpf_new",))
+    accepting = Gate(lambda _: spec.resolve(str(image)), Trials(suite, tmp_path / "b"), accepted=("bpf_new",))
     assert accepting.row(bare, Lists()).absent
     assert suite.words == []
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from kfunctest.errors import EXIT_USAGE, InfraError, SpecError
-from kfunctest.gate.suite import Suite
 from kfunctest.mutate import __main__ as command
 from kfunctest.mutate import building, catalogue, record
 from kfunctest.mutate.catalogue import Mutant
 from kfunctest.mutate.fate import Fate, Row
 from kfunctest.mutate.pipeline import Pipeline
+from kfunctest.trial.suite import Suite
 from tests.mutants import RIGHT, SECOND, PlayedSuite, failed, mutant, passed
 
 KILLED = {"expected": failed(RIGHT)}

@@ -12,20 +12,24 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from kfunctest import cache
 from kfunctest.bench.bisect import Range, bisections
 from kfunctest.bench.build import builds
-from kfunctest.bench.flakes import CHECKOUT, Manner, flakes
+from kfunctest.bench.flakes import Manner, flakes
 from kfunctest.bench.harness import harness
 from kfunctest.bench.kfunc import command as kfunc
 from kfunctest.bench.memory import watching
 from kfunctest.bench.mutants import SAMPLE, Bench, mutants
 from kfunctest.errors import KfunctestError
-from kfunctest.gate.suite import pytest_suite
 from kfunctest.kernels import source, spec
 from kfunctest.kernels.progress import Progress
 from kfunctest.mutate import building, catalogue
 from kfunctest.target import accelerator, capacity
 from kfunctest.target.vm import Shape
+from kfunctest.trial import digest
+from kfunctest.trial.suite import CHECKOUT, pytest_suite
+from kfunctest.trial.trials import Trials
+from kfunctest.trial.work import work
 
 #: The shell's status for a program that Ctrl-C ended.
 EXIT_INTERRUPTED = 130
@@ -92,7 +96,10 @@ def _flakes_parser(figures: argparse._SubParsersAction[argparse.ArgumentParser])
     often.add_argument("runs", nargs="?", type=_runs, metavar="N", help="how many runs (default: 20; 1 with --repeat)")
     often.add_argument("--kernel", default=spec.DEFAULT, metavar="SPEC", help="as in pytest --kernel")
     often.add_argument("-m", dest="select", default="kfunc", metavar="EXPR", help="as in pytest -m (default: kfunc)")
-    often.add_argument("--results", type=Path, metavar="DIR", help="a folder a run (default: results/flakes/TIME)")
+    often.add_argument(
+        "--results", type=Path, metavar="DIR", help="where all is kept (default: results/ below the checkout)"
+    )
+    often.add_argument("--fresh", action="store_true", help="start over, even if the same was left unfinished")
     often.add_argument("-k", dest="keyword", default="", metavar="EXPR", help="as in pytest -k")
     often.add_argument(
         "-n", dest="workers", type=_count, default=0, metavar="N", help="pytest -n, every other run; all with --repeat"
@@ -138,18 +145,23 @@ def _build(options: argparse.Namespace) -> int:
 def _flakes(options: argparse.Namespace) -> int:
     kernel = spec.resolve(options.kernel, base=_base())
     accel = _accelerator(options)
-    place = CHECKOUT / "results" / "flakes" / time.strftime("%Y%m%d-%H%M%S")
-    folder = _base() / options.results if options.results else place
     manner = _manner(options)
-    pytest = shlex.join(["pytest", *manner.words(1)])
-    _say(f"{pytest}, kernel {kernel.release}, accelerator {accel.name} ({accel.why}), in {folder}")
     runs = options.runs or (DEFAULT_RUNS if manner.repeat == 1 else 1)
-    found = flakes(kernel, accel, runs, manner, folder.resolve(), _say)
-    for line in found.report():
-        _say(f"under {accel.name}: {line}")
-    if found.unexpected():
-        return EXIT_UNEXPECTED
-    return 0 if found.whole else EXIT_INTERRUPTED
+    results = (_base() / options.results).resolve() if options.results else CHECKOUT / "results"
+    asked = [kernel.image_digest, accel.name, str(runs), repr(manner)]
+    key = cache.digest(digest.of_suite(), digest.of_machine(), *asked)
+    with work(results, "flakes", key, fresh=options.fresh) as place:
+        trials = Trials(pytest_suite(manner.seconds * accel.slowdown), place.folder, place.log)
+        pytest = shlex.join(["pytest", *manner.words(1)])
+        _say(f"{pytest}, kernel {kernel.release}, accelerator {accel.name} ({accel.why}), in {place.folder}")
+        if place.resumed:
+            _say(f"resumed, {trials.resumed} of {runs} runs are taken over (--fresh starts over)")
+        found = flakes(kernel, accel, runs, manner, trials, _say)
+        for line in found.report():
+            _say(f"under {accel.name}: {line}")
+        if not found.whole:
+            raise KeyboardInterrupt
+    return EXIT_UNEXPECTED if found.unexpected() else 0
 
 
 def _manner(options: argparse.Namespace) -> Manner:
@@ -174,7 +186,7 @@ def _mutate(options: argparse.Namespace) -> int:
     chosen = every if options.ids else catalogue.sample(every, time.strftime("%Y%m%d"), SAMPLE)
     _say(f"{len(chosen)} mutants upon {building.BASE}, accelerator {accel.name} ({accel.why})")
     with TemporaryDirectory(prefix="kfunctest-") as folder:
-        suite = pytest_suite(RUN_SECONDS, lambda _data: None)
+        suite = pytest_suite(RUN_SECONDS)
         found = mutants(Bench(building.recipe(None, Progress()), suite, Path(folder)), chosen, _say)
     for line in found.report():
         _say(f"under {accel.name}: {line}")
@@ -189,7 +201,9 @@ def _memory(options: argparse.Namespace) -> int:
     kernel = spec.resolve(options.kernel, base=_base())
     accel = _accelerator(options)
     with TemporaryDirectory(prefix="kfunctest-") as folder, watching(capacity.size_of(Shape().memory)) as watched:
-        found = flakes(kernel, accel, 1, Manner(options.select), Path(folder), _say)
+        manner = Manner(options.select)
+        trials = Trials(pytest_suite(manner.seconds * accel.slowdown), Path(folder))
+        found = flakes(kernel, accel, 1, manner, trials, _say)
     took, reckoned = watched.peak >> 20, capacity.OVERHEAD >> 20
     _say(f"under {accel.name}: {kernel.release} took {took} MiB beyond its own; {reckoned} are reckoned with")
     return 0 if found.whole and watched.peak <= capacity.OVERHEAD else EXIT_UNEXPECTED

@@ -11,23 +11,24 @@ import contextlib
 import re
 import shlex
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from kfunctest import proc, results
+from kfunctest import proc
 from kfunctest.kernels.model import Kernel
 from kfunctest.plugin import header
-from kfunctest.results import Incomplete, Outcome, Result, Run
+from kfunctest.results import Outcome, Result, Run
 from kfunctest.target.accelerator import Accelerator
+from kfunctest.trial.reading import Fault, SuiteRun
+from kfunctest.trial.trials import Image, Trials
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 #: Seconds with KVM that one run may take: the quick suite and the tests that need a VM of their own.
 RUN_SECONDS = 600.0
 #: By how much kernels that are never idle, and a busy host, stretch a run.
 FRANTIC_SLOWDOWN = 5
+#: Runs of which no result is believed.
+UNREADABLE = (Fault.LOST, Fault.FOREIGN)
 BUSY = (sys.executable, "-c", "while True: pass")
 
 
@@ -70,23 +71,13 @@ class Manner:
         return re.sub(rf"(\[|-)\d+-{self.repeat}\]$", lambda found: "]" if found[1] == "-" else "", name)
 
 
-@dataclass(frozen=True, slots=True)
-class Once:
-    """One run: pytest's status, its wall-clock seconds, its results, or what is wrong with those in one line."""
-
-    status: int
-    seconds: float
-    run: Run | None
-    problem: str = ""
-
-
 @dataclass
 class Flakes:
     """The runs so far."""
 
     kernel: str
     asked: int
-    runs: list[Once] = field(default_factory=list)
+    runs: list[SuiteRun] = field(default_factory=list)
     manner: Manner = field(default_factory=Manner)
 
     @property
@@ -115,8 +106,8 @@ class Flakes:
                 found.setdefault((self.manner.test(result.test), result.kernel), result.outcome)
         return found
 
-    def _seen(self, once: Once, usual: dict[tuple[str, str], Outcome]) -> list[tuple[str, str]]:
-        if once.run is None:
+    def _seen(self, once: SuiteRun, usual: dict[tuple[str, str], Outcome]) -> list[tuple[str, str]]:
+        if once.run is None or once.fault in UNREADABLE:
             return [(f"status {once.status}, {once.problem}", "")]
         lines = [
             (line, result.test)
@@ -131,6 +122,8 @@ class Flakes:
             lines.append(("no test was put to the kernel", ""))
         if once.status and not lines:
             lines.append((f"status {once.status}, though each of its {len(once.run.results)} results is good", ""))
+        if once.problem and not lines:
+            lines.append((once.problem, ""))
         return lines
 
     def _missing(self, run: Run, usual: dict[tuple[str, str], Outcome]) -> list[str]:
@@ -175,50 +168,31 @@ class Flakes:
 
 
 def flakes(
-    kernel: Kernel, accel: Accelerator, runs: int, manner: Manner, folder: Path, say: Callable[[str], None]
+    kernel: Kernel, accel: Accelerator, runs: int, manner: Manner, trials: Trials, say: Callable[[str], None]
 ) -> Flakes:
-    """Run the suite ``runs`` times in this manner, each into a folder of its own below ``folder``.
-
-    Ctrl-C ends it early. Raises InfraError when a run does not end within its deadline.
-    """
+    """Run the suite ``runs`` times in this manner, each into a directory of its own. Ctrl-C ends it early."""
+    image = Image(kernel.spec, kernel.id, kernel.image_digest)
     found = Flakes(kernel.release, runs, manner=manner)
     with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as beside:
         for _ in range(manner.busy):
             beside.enter_context(proc.spawn(BUSY))
         for number in range(1, runs + 1):
             words = manner.words(number)
-            once = _once(kernel, accel, words, manner.seconds, folder / f"{number:03}")
+            more = ["-q", "--color=no", "--accel", accel.name, *header.accepting(kernel)]
+            once = trials.run(image, f"{number:03}", [*words, *more])
             found.runs.append(once)
             how = f"run {number} of {runs}, {shlex.join(words)}"
             say(f"{how}: status {once.status}, {once.seconds:.0f} s: {_listed(once) or once.problem}")
     return found
 
 
-def _once(kernel: Kernel, accel: Accelerator, words: Sequence[str], seconds: float, folder: Path) -> Once:
-    argv = [sys.executable, "-m", "pytest", *words, "-q", "--color=no", "-p", "no:cacheprovider"]
-    argv += ["--kernel", kernel.spec, "--accel", accel.name, "--results", str(folder)]
-    argv += [*header.accepting(kernel), "selftests"]
-    start = time.monotonic()
-    # Words of somebody's own for pytest could leave out most tests.
-    env = {"PYTEST_ADDOPTS": None}
-    done = proc.run(argv, seconds=seconds * accel.slowdown, cwd=CHECKOUT, env=env, check=False)
-    took = time.monotonic() - start
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "output.txt").write_text(done.stdout + done.stderr)
-    try:
-        files = list(folder.glob(f"[0-9]*/{results.NAME}"))
-        return Once(done.status, took, results.read(files[0] if files else folder / results.NAME))
-    except Incomplete as problem:
-        return Once(done.status, took, None, str(problem))
-
-
-def _listed(*runs: Once) -> str:
+def _listed(*runs: SuiteRun) -> str:
     counts = Counter(str(result.outcome) for once in runs for result in _results(once))
     return ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
 
 
-def _results(once: Once) -> tuple[Result, ...]:
-    return once.run.results if once.run else ()
+def _results(once: SuiteRun) -> tuple[Result, ...]:
+    return once.run.results if once.run and once.fault not in UNREADABLE else ()
 
 
 def _wrong(result: Result, first: Outcome) -> str:

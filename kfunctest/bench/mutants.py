@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from kfunctest.errors import InfraError
-from kfunctest.gate.suite import Suite
 from kfunctest.kernels import build, make, patches, slot, toolchain
 from kfunctest.kernels.build import Recipe
 from kfunctest.kernels.progress import Progress
 from kfunctest.mutate import building, judge
 from kfunctest.mutate.catalogue import Mutant
+from kfunctest.trial.suite import Suite
 
 #: How many mutants are taken where none is named.
 SAMPLE: Final = 5

@@ -15,9 +15,9 @@ from kfunctest import contract
 from kfunctest.bisect.model import BREAK, TERMS
 from kfunctest.bisect.trials import Selection
 from kfunctest.errors import EXIT_INFRA, EXIT_USAGE, KfunctestError, SpecError
-from kfunctest.gate.suite import CHECKOUT
 from kfunctest.kernels import fragments, patches
 from kfunctest.kernels.patches import Patch
+from kfunctest.trial.suite import CHECKOUT
 
 #: ``git bisect run`` stops at a status of 128 and above, and takes anything lower for a verdict. So ours are those that
 #: they are elsewhere, plus this. (git-bisect(1), "bisect run")

@@ -24,10 +24,10 @@ from kfunctest.bisect.model import BREAK, TERMS, Terms
 from kfunctest.bisect.report import Facts, Report
 from kfunctest.bisect.trials import Selection, Trials
 from kfunctest.bisect.walk import Found, Walk
-from kfunctest.gate.suite import CHECKOUT, Suite, pytest_suite
 from kfunctest.kernels import paths, toolchain, usersgit
 from kfunctest.kernels.patches import Patch
 from kfunctest.kernels.progress import Progress
+from kfunctest.trial.suite import CHECKOUT, Suite, pytest_suite
 
 RESULTS: Final = CHECKOUT / "results"
 RESUME: Final = "what was found so far is kept: the same command goes on from there"

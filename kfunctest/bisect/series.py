@@ -18,12 +18,12 @@ from kfunctest.bisect.builder import of_recipe
 from kfunctest.bisect.model import Made, Purpose, Trial
 from kfunctest.bisect.trials import PRESENCE, Selection, Trials
 from kfunctest.errors import InfraError, SpecError
-from kfunctest.gate.suite import CHECKOUT, Suite, pytest_suite
 from kfunctest.kernels import patches, paths, source
 from kfunctest.kernels.build import Recipe
 from kfunctest.kernels.progress import Progress
 from kfunctest.kernels.source import Source
 from kfunctest.reports.text import one_line
+from kfunctest.trial.suite import CHECKOUT, Suite, pytest_suite
 
 JSON: Final = "series.json"
 MARKDOWN: Final = "series.md"
@@ -187,7 +187,7 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
     results = paths.written(options.results, asked.base()) if options.results else CHECKOUT / "results"
     folder = results / f"series-{time.strftime('%Y%m%d-%H%M%S')}"
     folder.mkdir(parents=True)
-    suite = pytest_suite(60.0 * options.minutes, lambda _: None)
+    suite = pytest_suite(60.0 * options.minutes)
     return judge(base, series, tests, tuple(options.flavour), options.contract, suite, folder)
 
 

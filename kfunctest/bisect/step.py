@@ -17,9 +17,9 @@ from kfunctest.bisect.memory import Memory
 from kfunctest.bisect.model import BREAK, FIX, TERMS, Kind, Purpose, Terms, Trial
 from kfunctest.bisect.trials import Selection, Trials
 from kfunctest.errors import InfraError, SpecError
-from kfunctest.gate.suite import Suite, pytest_suite
 from kfunctest.kernels import paths, usersgit
 from kfunctest.kernels.progress import Progress
+from kfunctest.trial.suite import Suite, pytest_suite
 
 #: git's names by which a bisection shows that it was started for the other of the two.
 _FOR: Final = {terms.git_new: terms for terms in (BREAK, FIX)}

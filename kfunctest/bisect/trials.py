@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +11,12 @@ from typing import Final
 
 from kfunctest.bisect.model import Kind, Made, Purpose, Trial
 from kfunctest.errors import EXIT_USAGE, InfraError, SpecError
-from kfunctest.gate import matrix
-from kfunctest.gate.suite import Suite
 from kfunctest.reports.text import one_line
 from kfunctest.results import Outcome, Result
+from kfunctest.trial import reading, trials
+from kfunctest.trial.reading import Fault, SuiteRun
+from kfunctest.trial.suite import Suite
+from kfunctest.trial.trials import Image
 
 #: A test that no file holds: whether the kernel has any of the kfuncs. Without them the suite boots nothing.
 PRESENCE: Final = "(the kernel has the kfuncs)"
@@ -86,38 +87,28 @@ class Trials:
         if not made.kfuncs:
             missing = "none of the kfuncs"
             return Trial(made.image, commit, purpose, {PRESENCE: str(Outcome.FAILED)}, {PRESENCE: missing})
-        start = time.monotonic()
         number = sum(1 for _ in self.folder.glob(f"{commit[:12]}-*")) + 1 if self.folder.is_dir() else 1
-        place = self.folder / f"{commit[:12]}-{number}"
         words = (*tests.words, f"--maxfail={tests.enough}") if tests.enough else tests.words
-        ended = self.suite(made.folder, place, words, tests.tests)
-        row = matrix.row(made.release, ended.file, ended.status, ended.said)
-        cut = tests.enough > 0 and _stopped_by_a_test(row, ended.status)
-        if row.problem and not cut and not _whole_without_verdict(row, ended.status):
-            wrong = ended.status in (EXIT_USAGE, _NO_TESTS)
-            raise (SpecError if wrong else InfraError)(f"the tests could not be run: {row.problem}")
-        folder = ended.file.parent if ended.file else place
-        trial = _trial(row, made, commit, purpose, str(folder))
-        return replace(trial, cut=cut, seconds=time.monotonic() - start)
+        image = Image(made.folder, made.release, made.image)
+        ran = trials.Trials(self.suite, self.folder).run(image, f"{commit[:12]}-{number}", words, tests.tests)
+        cut = tests.enough > 0 and _stopped_by_a_test(ran)
+        skipped = ran.fault is Fault.NOTHING_JUDGED and bool(ran.results)
+        if ran.fault and not cut and not skipped:
+            wrong = ran.status in (EXIT_USAGE, _NO_TESTS)
+            raise (SpecError if wrong else InfraError)(f"the tests could not be run: {ran.problem}")
+        return replace(_trial(ran, made, commit, purpose), cut=cut)
 
 
-def _whole_without_verdict(row: matrix.Row, status: int) -> bool:
-    """Whether each test has a result, and all of them were skipped, or kept from judging by the machine."""
-    whole = row.run is not None and row.run.complete and not row.run.stopped and row.run.status == status
-    return whole and bool(row.results) and not any(one.outcome.judged for one in row.results.values())
-
-
-def _stopped_by_a_test(row: matrix.Row, status: int) -> bool:
+def _stopped_by_a_test(ran: SuiteRun) -> bool:
     """Whether nothing is wrong with the run but that it ended early, and for the one reason that it was to end for."""
-    if row.run is None or not _STOPPED.fullmatch(row.run.stopped) or row.run.status != status:
+    if ran.fault is not Fault.STOPPED or ran.run is None or not _STOPPED.fullmatch(ran.run.stopped):
         return False
-    found = [one.outcome for one in row.results.values()]
-    return row.problem == matrix.early(row.run) and any(one.bad or one is Outcome.INFRA for one in found)
+    return any(one.outcome.bad or one.outcome is Outcome.INFRA for one in ran.results.values())
 
 
-def _trial(row: matrix.Row, made: Made, commit: str, purpose: Purpose, folder: str) -> Trial:
-    noisy = matrix.unexpected_between(row.run) if row.run else []
-    found = row.results
+def _trial(ran: SuiteRun, made: Made, commit: str, purpose: Purpose) -> Trial:
+    noisy = reading.unexpected_between(ran.run) if ran.run else []
+    found = ran.results
     bad = {test: one for test, one in found.items() if one.outcome.bad or one.outcome is Outcome.INFRA}
     outcomes = {test: str(one.outcome) for test, one in found.items()}
     outcomes |= {PRESENCE: str(Outcome.PASSED), BETWEEN: str(Outcome.FAILED if noisy else Outcome.PASSED)}
@@ -132,9 +123,10 @@ def _trial(row: matrix.Row, made: Made, commit: str, purpose: Purpose, folder: s
         messages=messages,
         reproduce={test: one.reproduce for test, one in bad.items() if one.reproduce},
         problem=_never_booted(found.values()),
-        folder=folder,
+        folder=str(ran.folder),
+        seconds=ran.seconds,
         took={test: one.seconds for test, one in bad.items()},
-        untested=tuple(f"{one.kind} {one.name}" for one in row.untested),
+        untested=tuple(f"{one.kind} {one.name}" for one in ran.untested),
     )
 
 

@@ -15,10 +15,12 @@ from typing import Final, NoReturn
 
 from kfunctest.coverage import lines, reasons, report
 from kfunctest.errors import EXIT_USAGE, InfraError, KfunctestError, SpecError
-from kfunctest.gate.suite import CHECKOUT, pytest_suite
 from kfunctest.kernels import build, paths, spec
+from kfunctest.kernels.model import Kernel
 from kfunctest.kernels.progress import Progress
 from kfunctest.plugin import header
+from kfunctest.trial.suite import CHECKOUT, pytest_suite
+from kfunctest.trial.trials import Image, Trials
 
 #: Of kernels.toml.
 KERNEL: Final = "7.2-coverage"
@@ -86,7 +88,7 @@ def _coverage(options: argparse.Namespace) -> int:
     folder = paths.written(options.run, base) if options.run else _new(options, base)
     kernel = spec.resolve(KERNEL, mirror=options.debian_mirror, progress=Progress())
     if not options.run:
-        _run(folder, [*header.accepting(kernel), *options.words])
+        _run(kernel, folder, [*header.accepting(kernel), *options.words])
     found = report.gather(kernel.image.resolve().parent / build.NOTES, folder / BOOTS, folder / "report")
     if gone := lines.absent(found):
         raise InfraError(f"{KERNEL} counts nothing of {', '.join(gone)}", remedy="correct kfunctest/coverage/lines.py")
@@ -107,7 +109,7 @@ def _new(options: argparse.Namespace, base: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix="run-", dir=results))
 
 
-def _run(folder: Path, words: list[str]) -> None:
+def _run(kernel: Kernel, folder: Path, words: list[str]) -> None:
     """The suite on the kernel that counts. What it thinks of the kernel is for the gate to say."""
 
     def show(data: bytes) -> None:
@@ -115,10 +117,11 @@ def _run(folder: Path, words: list[str]) -> None:
         sys.stdout.buffer.flush()
 
     ours = ("-p", "kfunctest.coverage.collect", "--gcov", str(folder / BOOTS), *words)
-    ended = pytest_suite(_SECONDS, show)(KERNEL, folder, ours, ("selftests",))
-    if ended.status not in (0, 1):
+    trials = Trials(pytest_suite(_SECONDS, show), folder.parent)
+    ran = trials.run(Image(KERNEL, KERNEL, kernel.image_digest), folder.name, ours)
+    if ran.fault or ran.status not in (0, 1):
         raise InfraError(
-            f"the suite ended with status {ended.status}: {ended.said}",
+            f"the suite did not run as a whole: {ran.problem or f'pytest ended with status {ran.status}'}",
             remedy=f"see {folder}; what was counted until then: scripts/coverage --from {folder}",
         )
 

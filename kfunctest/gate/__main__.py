@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         "--minutes", type=_some, default=180, metavar="N", help="what one kernel's tests may take (default: 180)"
     )
     parser.add_argument("--results", metavar="DIR", help="where all is kept (default: results/ below the checkout)")
+    parser.add_argument("--fresh", action="store_true", help="start over, even if the same gate was left unfinished")
     parser.add_argument("--debian-mirror", metavar="URL", help="the Debian archive to use")
     return parser
 
@@ -107,6 +108,7 @@ def _gate(options: argparse.Namespace, argv: Sequence[str], words: Sequence[str]
         argv=tuple(argv),
         words=command.checked(words),
         accepted=tuple(options.accept_kfunc),
+        fresh=options.fresh,
         repeat=options.repeat,
         seconds=60.0 * options.minutes,
         mirror=options.debian_mirror,

@@ -6,9 +6,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from kfunctest.gate.matrix import Matrix, Row, unexpected_between
+from kfunctest.gate.matrix import Matrix, Row
 from kfunctest.reports.text import one_line
 from kfunctest.results import Outcome, Result
+from kfunctest.trial.reading import unexpected_between
 
 #: A failure that became a crash is a new one; a crash that became a failure is not.
 _SEVERITY = {Outcome.FAILED: 1, Outcome.XPASSED: 1, Outcome.HUNG: 2, Outcome.CRASHED: 2}

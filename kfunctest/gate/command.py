@@ -3,34 +3,32 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shlex
-import shutil
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from kfunctest.errors import InfraError, SpecError
+from kfunctest import cache
+from kfunctest.errors import SpecError
 from kfunctest.gate import ci, html, lists, record, text, verdict
 from kfunctest.gate.baseline import Baseline
 from kfunctest.gate.lists import Lists
 from kfunctest.gate.matrix import Matrix, Row
 from kfunctest.gate.run import Gate
-from kfunctest.gate.suite import CHECKOUT, pytest_suite
 from kfunctest.gate.text import Page
 from kfunctest.kernels import spec
 from kfunctest.kernels.named import Named
 from kfunctest.kernels.progress import Progress
 from kfunctest.results import now
+from kfunctest.trial import digest
+from kfunctest.trial.suite import CHECKOUT, pytest_suite
+from kfunctest.trial.trials import Trials
+from kfunctest.trial.work import Work, work
 
 RESULTS: Final = CHECKOUT / "results"
 MATRIX: Final = "matrix.txt"
-#: Gates that are kept below results/, this one among them.
-KEPT: Final = 5
 #: The gate's own to say.
 _OURS: Final = ("--kernel", "--results")
 
@@ -49,6 +47,14 @@ class Asked:
     results: Path
     #: Kfuncs and enumerators that need not be tested.
     accepted: tuple[str, ...] = ()
+    #: Whether an unfinished run of the same is not resumed.
+    fresh: bool = False
+
+    @property
+    def digest(self) -> str:
+        """What tells it from any other gate: a run resumes only what this is the same for."""
+        asked = [*(entry.name for entry in self.entries), "", *self.words, "", *self.accepted, self.mirror or ""]
+        return cache.digest(digest.of_suite(), digest.of_machine(), str(self.repeat), *asked)
 
 
 def checked(words: Sequence[str]) -> tuple[str, ...]:
@@ -67,25 +73,25 @@ def run(asked: Asked, known: Baseline, merged: Sequence[Matrix] | None = None) -
     Raises InfraError where the results cannot be written, OSError where that fails later.
     """
     by_name = {entry.name: lists.load(entry.name) for entry in asked.entries}
-    folder = _folder(asked.results)
-    interrupted = False
-    if merged is None:
-        judged, interrupted = _judged(asked, by_name, folder)
-    else:
-        judged = record.merge(merged, list(by_name), whole=asked.whole)
-        by_name |= {row.kernel: lists.load(row.kernel) for row in judged.rows}
-    page = Page(judged, by_name, known, verdict.judge(judged, by_name, known, asked.accepted))
-    record.write(folder / record.NAME, judged, page.verdict)
-    (folder / MATRIX).write_text(text.whole(page), errors="backslashreplace")
-    (folder / html.NAME).write_text(html.render(page, folder))
-    ci.report(page)
-    sys.stdout.write(f"\nresults: {folder}\n{text.terminal(page)}")
-    if interrupted:
-        raise KeyboardInterrupt
+    with work(asked.results, "gate", asked.digest, fresh=asked.fresh or merged is not None) as place:
+        interrupted = False
+        if merged is None:
+            judged, interrupted = _judged(asked, by_name, place)
+        else:
+            judged = record.merge(merged, list(by_name), whole=asked.whole)
+            by_name |= {row.kernel: lists.load(row.kernel) for row in judged.rows}
+        page = Page(judged, by_name, known, verdict.judge(judged, by_name, known, asked.accepted))
+        record.write(place.folder / record.NAME, judged, page.verdict)
+        (place.folder / MATRIX).write_text(text.whole(page), errors="backslashreplace")
+        (place.folder / html.NAME).write_text(html.render(page, place.folder))
+        ci.report(page)
+        sys.stdout.write(f"\nresults: {place.folder}\n{text.terminal(page)}")
+        if interrupted:
+            raise KeyboardInterrupt
     return int(page.verdict.status)
 
 
-def _judged(asked: Asked, by_name: dict[str, Lists], folder: Path) -> tuple[Matrix, bool]:
+def _judged(asked: Asked, by_name: dict[str, Lists], place: Work) -> tuple[Matrix, bool]:
     """The matrix as far as it came, and whether somebody interrupted it."""
     matrix = Matrix(
         started=now(),
@@ -95,10 +101,12 @@ def _judged(asked: Asked, by_name: dict[str, Lists], folder: Path) -> tuple[Matr
         words=asked.words,
     )
     progress = Progress()
+    trials = Trials(pytest_suite(asked.seconds, _show), place.folder, place.log)
+    if place.resumed:
+        sys.stdout.write(f"gate: resumed, {trials.resumed} runs of the suite are taken over (--fresh starts over)\n")
     gate = Gate(
-        folder,
         get=lambda name: spec.resolve(name, mirror=asked.mirror, progress=progress),
-        suite=pytest_suite(asked.seconds, _show),
+        trials=trials,
         words=(*asked.words, *(("--debian-mirror", asked.mirror) if asked.mirror else ())),
         accepted=asked.accepted,
         repeat=asked.repeat,
@@ -120,22 +128,3 @@ def _judged(asked: Asked, by_name: dict[str, Lists], folder: Path) -> tuple[Matr
 def _show(data: bytes) -> None:
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
-
-
-def _folder(results: Path) -> Path:
-    """A new folder for this gate; of those of gates that have ended the last ones are kept."""
-    folder = results / f"gate-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        why = "it is no folder" if results.exists() and not results.is_dir() else error.strerror
-        raise InfraError(f"{results} cannot be written ({why})", remedy="choose another with --results") from error
-    gates = sorted(path for path in results.iterdir() if re.fullmatch(r"gate-\d{8}-\d{6}-\d+", path.name))
-    ended = [path for path in gates if path != folder and not Path("/proc", path.name.rpartition("-")[2]).exists()]
-    for old in ended[: 1 - KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
-    latest = results / "gate-latest"
-    beside = results / f".{folder.name}"
-    beside.symlink_to(folder.name)
-    beside.replace(latest)
-    return folder

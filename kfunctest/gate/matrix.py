@@ -4,27 +4,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
-from kfunctest import results
-from kfunctest.reports.text import one_line
 from kfunctest.results import Outcome, Result, Run, Untested
-
-#: Of two results of one test the one further to the left is kept: what speaks against a kernel is never lost.
-_WORST = (
-    Outcome.CRASHED,
-    Outcome.HUNG,
-    Outcome.FAILED,
-    Outcome.XPASSED,
-    Outcome.INFRA,
-    Outcome.XFAILED,
-    Outcome.PASSED,
-    Outcome.SKIPPED,
-)
-
+from kfunctest.trial.reading import SuiteRun, by_test
 
 #: Words by which pytest leaves tests out.
 _SELECTS: Final = re.compile(r"-[km]|--(deselect|ignore|lf|last-failed|sw|stepwise)")
@@ -97,76 +82,9 @@ class Matrix:
         return list(dict.fromkeys(test for row in self.rows for test in row.results))
 
 
-def by_test(found: Iterable[Result]) -> dict[str, Result]:
-    """Results by test, the worst where there are several."""
-    kept: dict[str, Result] = {}
-    for result in found:
-        there = kept.get(result.test)
-        if there is None or _WORST.index(result.outcome) < _WORST.index(there.outcome):
-            kept[result.test] = result
-    return kept
-
-
-def row(kernel: str, file: Path | None, status: int, said: str = "", folder: str = "") -> Row:
-    """What a run of pytest came to that ended with ``status`` and was to write ``file``; ``said`` is its last line.
-
-    Only a whole file whose outcomes explain the status makes a judged row.
-    """
-    if file is None:
-        return Row(kernel, problem=_ended(status, said, "left no results"), folder=folder)
-    run, damage = results.read_partial(file)
-    return Row(kernel, run, problem=_problem(kernel, run, damage, status, said), folder=folder)
-
-
-def _problem(kernel: str, run: Run | None, damage: str, status: int, said: str) -> str:
-    if run is None or damage:
-        return _ended(status, said, damage)
-    others = {result.kernel for result in run.results} - {kernel}
-    if others or [judged.id for judged in run.kernels] != [kernel]:
-        named = ", ".join(sorted(others | {judged.id for judged in run.kernels}))
-        return f"the results are those of {named or 'no kernel'}"
-    if run.status != status:
-        return _ended(status, said, f"the results say status {run.status}")
-    if run.stopped:
-        return early(run)
-    if run.unreached:
-        return f"{len(run.unreached)} tests were never reached, the first {run.unreached[0][0]}"
-    if not any(result.outcome.judged for result in run.results):
-        return "no test was put to this kernel"
-    return _unexplained(run, status, said)
-
-
-def early(run: Run) -> str:
-    """What is wrong with a run that was stopped."""
-    return f"the run ended early: {run.stopped}"
-
-
-def _unexplained(run: Run, status: int, said: str) -> str:
-    """Why a whole run is no judgement all the same: its status says other things than its outcomes."""
-    bad = any(result.outcome.bad for result in run.results) or bool(unexpected_between(run))
-    infra = [result for result in run.results if result.outcome is Outcome.INFRA]
-    if status == 1 and not bad:
-        return "pytest ended with status 1, and no result says why"
-    if status == 0 and bad:
-        return "pytest ended with status 0, and results are bad"
-    if status not in (0, 1) and not (status == 3 and (infra or run.unaccepted)):
-        return _ended(status, said, "")
-    return ""
-
-
-def unexpected_between(run: Run) -> list[str]:
-    """The kernel's complaints for which no test was running, one line each."""
-    return [
-        f"{splat.kind} after {between.after or 'boot'}, before {between.before or 'the end'}: {one_line(splat.line)}"
-        for between in run.between
-        for splat in between.splats
-        if not splat.expected
-    ]
-
-
-def _ended(status: int, said: str, what: str) -> str:
-    how = f"pytest was ended by signal {-status}" if status < 0 else f"pytest ended with status {status}"
-    return "; ".join(part for part in (what, how, said) if part)
+def row(kernel: str, ran: SuiteRun, folder: str = "") -> Row:
+    """What a run came to: judged only where its results answer for the kernel."""
+    return Row(kernel, ran.run, problem=ran.problem, folder=folder)
 
 
 def counts(found: Mapping[str, Result]) -> dict[Outcome, int]:

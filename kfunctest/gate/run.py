@@ -5,17 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
-from kfunctest.errors import KfunctestError
+from kfunctest.errors import InfraError, KfunctestError
 from kfunctest.gate import matrix
 from kfunctest.gate.lists import Lists
 from kfunctest.gate.matrix import Row
-from kfunctest.gate.suite import Suite
 from kfunctest.kernels.model import Kernel
 from kfunctest.kernels.named import Named
 from kfunctest.results import Outcome, Run
+from kfunctest.trial.trials import ALL, Image, Trials
 
 #: Where a kernel's first run and its repetitions lie, below its own folder.
 FIRST: Final = "first"
@@ -24,11 +23,10 @@ EVIDENCE: Final = "error.txt"
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """How kernels are judged: ``get`` fetches or builds one, ``suite`` runs the tests on it."""
+    """How kernels are judged: ``get`` fetches or builds one, ``trials`` run the tests on it."""
 
-    folder: Path
     get: Callable[[str], Kernel]
-    suite: Suite
+    trials: Trials
     words: tuple[str, ...] = ()
     repeat: int = 0
     #: Kfuncs and enumerators that need not be tested.
@@ -38,12 +36,12 @@ class Gate:
         """What came of this kernel. Never raises for what is wrong with it, what it is built from, or a full disk."""
         try:
             return self._row(entry, lists)
-        except OSError as error:
+        except (OSError, InfraError) as error:
             return Row(entry.name, problem=str(error), folder=entry.name)
 
     def _row(self, entry: Named, lists: Lists) -> Row:
-        own = self.folder / entry.name
-        own.mkdir(parents=True)
+        own = self.trials.folder / entry.name
+        own.mkdir(parents=True, exist_ok=True)
         try:
             kernel = self.get(entry.name)
         except KfunctestError as error:
@@ -52,15 +50,15 @@ class Gate:
             return Row(entry.name, problem=str(error), folder=entry.name)
         if not kernel.facts.kfuncs or not entry.kfuncs:
             return _without_kfuncs(entry, kernel, self.accepted)
-        return self._repeated(self._run(entry.name, FIRST), lists)
+        image = Image(entry.name, entry.name, kernel.image_digest)
+        return self._repeated(image, self._run(image, FIRST), lists)
 
-    def _run(self, name: str, which: str, tests: Sequence[str] = ("selftests",)) -> Row:
+    def _run(self, image: Image, which: str, tests: Sequence[str] = ALL) -> Row:
         words = (*self.words, *(f"--accept-kfunc={one}" for one in self.accepted))
-        ended = self.suite(name, self.folder / name / which, words, tests)
-        folder = (ended.file.parent if ended.file else self.folder / name / which).relative_to(self.folder)
-        return matrix.row(name, ended.file, ended.status, ended.said, str(folder))
+        ran = self.trials.run(image, f"{image.spec}/{which}", words, tests)
+        return matrix.row(image.spec, ran, str(ran.folder.relative_to(self.trials.folder)))
 
-    def _repeated(self, first: Row, lists: Lists) -> Row:
+    def _repeated(self, image: Image, first: Row, lists: Lists) -> Row:
         """The first run as it was, and beside it what the same tests came to when they were run again."""
         again = [
             test
@@ -70,7 +68,7 @@ class Gate:
         runs: list[Run] = []
         lost: list[str] = []
         for number in range(1, self.repeat + 1) if again else ():
-            row = self._run(first.kernel, f"repeat-{number}", again)
+            row = self._run(image, f"repeat-{number}", again)
             runs += [row.run] if row.run else []
             lost += [row.problem] if row.problem else []
         return replace(first, repeats=tuple(runs), lost=tuple(lost))

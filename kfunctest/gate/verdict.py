@@ -10,9 +10,10 @@ from functools import partial
 
 from kfunctest.gate.baseline import Baseline
 from kfunctest.gate.lists import Entry, Lists
-from kfunctest.gate.matrix import Matrix, Row, unexpected_between
+from kfunctest.gate.matrix import Matrix, Row
 from kfunctest.reports.text import one_line
 from kfunctest.results import Outcome, Result, Untested
+from kfunctest.trial.reading import unexpected_between
 
 
 class Status(IntEnum):

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from kfunctest.errors import EXIT_USAGE, InfraError, KfunctestError, SpecError
-from kfunctest.gate.suite import CHECKOUT, pytest_suite
 from kfunctest.kernels import paths, usersgit
 from kfunctest.kernels.progress import Progress
 from kfunctest.mutate import building, catalogue, record
 from kfunctest.mutate.catalogue import Mutant
 from kfunctest.mutate.fate import Fate, Row
 from kfunctest.mutate.pipeline import Pipeline
+from kfunctest.trial.suite import CHECKOUT, pytest_suite
 
 RESULTS: Final = CHECKOUT / "results" / "mutants"
 #: Every mutant is killed or equivalent; one is not; nothing could be said of one.
@@ -117,7 +117,7 @@ def _judge(
     rows = dict(kept)
     if left:
         recipe = building.recipe(options.debian_mirror, Progress())
-        pipeline = Pipeline(folder, building.builder(recipe), pytest_suite(RUN_SECONDS, lambda _data: None))
+        pipeline = Pipeline(folder, building.builder(recipe), pytest_suite(RUN_SECONDS))
         for number, found in enumerate(pipeline.rows(left), 1):
             mutant = left[number - 1]
             row = replace(found, key=mutant.key, suite=suite)

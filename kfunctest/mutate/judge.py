@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from kfunctest import results
-from kfunctest.gate.suite import Suite
 from kfunctest.mutate import fate
 from kfunctest.mutate.catalogue import Mutant
 from kfunctest.mutate.fate import Fate, Row
 from kfunctest.results import Run
+from kfunctest.trial.reading import Fault
+from kfunctest.trial.suite import Suite
+from kfunctest.trial.trials import ALL, Image, Trials
 
 #: Of one run of the suite on a mutant, below its folder.
 EXPECTED, AGAIN, REST = "expected", "again", "rest"
@@ -65,16 +66,13 @@ def _equivalent(row: Row, run: Run) -> Row:
     return replace(row, fate=Fate.EQUIVALENT)
 
 
-def _run(suite: Suite, kernel: str, folder: Path, words: Sequence[str], tests: Sequence[str] = ("selftests",)) -> Run:
-    ended = suite(kernel, folder, words, tests)
-    if ended.file is None:
-        raise NoVerdict(one_line(f"pytest ended with status {ended.status} and left no results: {ended.said}"))
-    run, damage = results.read_partial(ended.file)
-    if run is None or damage:
-        raise NoVerdict(one_line(f"{damage}; pytest ended with status {ended.status}: {ended.said}"))
-    if not run.results:
-        raise NoVerdict(one_line(f"no test was run: {ended.said}"))
-    return run
+def _run(suite: Suite, kernel: str, folder: Path, words: Sequence[str], tests: Sequence[str] = ALL) -> Run:
+    ran = Trials(suite, folder.parent).run(Image(kernel), folder.name, words, tests)
+    if ran.run is None or ran.fault in (Fault.LOST, Fault.FOREIGN, Fault.CONTRADICTORY):
+        raise NoVerdict(one_line(ran.problem))
+    if not ran.run.results:
+        raise NoVerdict(f"no test was run: {one_line(ran.problem)}")
+    return ran.run
 
 
 def one_line(text: str) -> str:

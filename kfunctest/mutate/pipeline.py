@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kfunctest.errors import InfraError, SpecError
-from kfunctest.gate.suite import Suite
 from kfunctest.mutate import judge
 from kfunctest.mutate.catalogue import Mutant
 from kfunctest.mutate.fate import Fate, Row
+from kfunctest.trial.suite import Suite
 
 #: From a mutant to what ``--kernel`` takes. Raises SpecError (its source does not build) or InfraError (the machine).
 Builder = Callable[[Mutant], str]

@@ -12,13 +12,14 @@ import pytest
 from kfunctest import proc, results
 from kfunctest.gate.lists import Lists
 from kfunctest.gate.run import Gate
-from kfunctest.gate.suite import Ended, pytest_suite
 from kfunctest.gate.verdict import Status
 from kfunctest.kernels import spec
 from kfunctest.kernels.model import Kernel
 from kfunctest.kernels.named import Named
 from kfunctest.reports.write import FILES
 from kfunctest.results import Outcome, Untested
+from kfunctest.trial.suite import Ended, pytest_suite
+from kfunctest.trial.trials import Trials
 from tests.building import needs_build_tools
 from tests.gating import judge, said
 from tests.newkernels.forget import FORGOTTEN
@@ -69,12 +70,12 @@ def test_ninth_kfunc_is_named_in_every_report_and_passes_only_where_accepted(nin
 
 
 def test_ninth_kfunc_is_unjudged_in_the_gate(ninth: Kernel, tmp_path: Path) -> None:
-    suite = pytest_suite(RUN_SECONDS, lambda _: None)
+    suite = pytest_suite(RUN_SECONDS)
 
     def of_folder(_name: str, folder: Path, words: Sequence[str], _tests: Sequence[str]) -> Ended:
         return suite(str(ninth.image.parent), folder, words, (TEST,))
 
-    row = Gate(tmp_path, lambda _: ninth, of_folder).row(Named(ninth.release, source="linux"), Lists())
+    row = Gate(lambda _: ninth, Trials(of_folder, tmp_path)).row(Named(ninth.release, source="linux"), Lists())
     found = judge(row)
     assert (row.problem, found.status) == ("", Status.UNJUDGED), said(found)
     assert f"no test covers its kfunc {KFUNC}" in said(found)

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from kfunctest.bench.flakes import CHECKOUT
 from kfunctest.bench.kfunc import clocks, experiment, figures, gate, items, plots, programs, table
 from kfunctest.bench.kfunc.experiment import Experiment, Plan
 from kfunctest.bench.kfunc.figures import Figures
@@ -22,6 +21,7 @@ from kfunctest.target import accelerator, machine
 from kfunctest.target.accelerator import Accelerator
 from kfunctest.target.console import Console
 from kfunctest.target.vm import boot
+from kfunctest.trial.suite import CHECKOUT
 
 #: Both sides do not read the same, or the kfuncs have become slower.
 EXIT_BAD = 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One run of the suite on one kernel, in a process of its own: whatever becomes of it, the gate goes on."""
+"""The one way to run the suite: pytest in a process of its own, with one command line and one environment."""
 
 from __future__ import annotations
 
@@ -25,48 +25,45 @@ _TAIL: Final = 8192
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How pytest ended: its status (negative: the signal), its last line, and the results file, if it left one."""
+    """How pytest ended: its exit status (negative: the signal), its last line, its results file if there is one.
+
+    ``seconds`` are the host's.
+    """
 
     status: int
     said: str
     file: Path | None
+    seconds: float = 0.0
 
 
-#: Judges the kernel of this name: the folder for its results, pytest's further words, and the tests.
+#: Runs the suite: what ``--kernel`` takes, the directory for its results, pytest's further arguments, and the tests.
 Suite = Callable[[str, Path, Sequence[str], Sequence[str]], Ended]
 
 
-def pytest_suite(seconds: float, show: Callable[[bytes], None]) -> Suite:
-    """The suite as it is, on a kernel that may take so many seconds; ``show`` gets the output as it comes."""
+def show_nothing(_data: bytes) -> None:
+    """For who follows a run by other lines: pytest's output is kept in its directory all the same."""
+
+
+def pytest_suite(seconds: float, show: Callable[[bytes], None] = show_nothing) -> Suite:
+    """The suite as it is; a run may take so many seconds, and ``show`` gets its output as it comes."""
 
     def judge(kernel: str, folder: Path, words: Sequence[str], tests: Sequence[str]) -> Ended:
         argv = [sys.executable, "-m", "pytest", "-c", CHECKOUT / "pyproject.toml", "-p", "kfunctest.plugin.hooks"]
-        argv += [
-            "-o",
-            "testpaths=selftests",
-            "-p",
-            "no:cacheprovider",
-            "-m",
-            "kfunc",
-            "--kernel",
-            kernel,
-            "--results",
-            folder,
-            *words,
-            *tests,
-        ]
+        argv += ["-o", "testpaths=selftests", "-p", "no:cacheprovider", "-m", "kfunc"]
+        argv += ["--kernel", kernel, "--results", folder, *words, *tests]
         folder.mkdir(parents=True, exist_ok=True)
+        start = time.monotonic()
         status, said = _run(list(map(str, argv)), seconds, folder / OUTPUT, show)
-        return Ended(status, said, _file(folder))
+        return Ended(status, said, _file(folder), time.monotonic() - start)
 
     return judge
 
 
 def _run(argv: Sequence[str], seconds: float, output: Path, show: Callable[[bytes], None]) -> tuple[int, str]:
     """Run to the end or the deadline; returns the status, and the last line that was written."""
-    # virtme-ng starts its parts by name. What GitHub shows of a run is said of the whole matrix, which knows the lists.
+    # virtme-ng starts its parts by name. A command that runs the suite annotates GitHub's page itself.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    # Words of somebody's own for pytest could leave out most tests.
+    # Somebody's own arguments for pytest could leave out most tests.
     env = {"PATH": path, "GITHUB_ACTIONS": None, "GITHUB_STEP_SUMMARY": None, "PYTEST_ADDOPTS": None}
     tail = b""
     deadline = time.monotonic() + seconds
