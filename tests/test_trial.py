@@ -199,7 +199,7 @@ def test_a_run_that_is_in_use_is_neither_resumed_nor_removed(tmp_path: Path) -> 
 
 
 @pytest.fixture
-def kernel(tmp_path: Path, cache_here: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
+def any_kernel(tmp_path: Path, cache_here: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     """What every name stands for; QEMU is not asked for its version."""
     image = tmp_path / "vmlinuz"
     image.write_bytes(fakekernel.image(config=fakekernel.CONFIG))
@@ -210,9 +210,10 @@ def kernel(tmp_path: Path, cache_here: Path, monkeypatch: pytest.MonkeyPatch) ->
     return found
 
 
+@pytest.mark.usefixtures("any_kernel")
 @pytest.mark.parametrize("at", [1, 2, 3, 4])
 def test_a_gate_killed_at_any_run_ends_as_one_that_was_not(
-    tmp_path: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], at: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], at: int
 ) -> None:
     outcomes = {"7.2 first": "failed", "7.2 repeat-2": "failed"}
     entries = tuple(Named(name, source="linux") for name in ("7.2", "7.3"))
