@@ -86,6 +86,8 @@ class PlayedBuilds:
         return self.history.changes(old, new)
 
     def evidence(self, made: Made) -> tuple[Inputs | None, str]:
+        if not Path(made.folder).exists():
+            return None, ""
         return inputs.read(Path(made.folder) / inputs.NAME), (Path(made.folder) / build.CONFIG).read_text()
 
     def configuration(self, commit: str) -> str:

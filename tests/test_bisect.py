@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -278,6 +279,14 @@ def test_killed_in_the_middle_it_goes_on_from_there(linux: Path, tmp_path: Path)
     assert done.status == commands.GOOD, done.stderr
     assert "3 runs of an earlier attempt are taken over" in done.stdout
     assert '("c137") is the first bad commit' in done.stdout
+
+
+def test_a_kernel_that_left_the_cache_is_built_again(linux: Path, builds: PlayedBuilds, tmp_path: Path) -> None:
+    wanted = bisecting.asked(linux, tmp_path / "results", "main~200", "main")
+    with pytest.raises(InfraError):
+        bisecting.run(wanted, builds, PlayedSuite(breaks_at=2))
+    shutil.rmtree(tmp_path / "played" / "built")
+    assert bisecting.run(wanted, builds, PlayedSuite()).culprit == "c137"
 
 
 def test_the_users_tree_and_bisection_are_not_touched(linux: Path, builds: PlayedBuilds, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from kfunctest import proc
 from kfunctest.bisect import __main__ as entry
-from kfunctest.bisect import command, mail, report, series
+from kfunctest.bisect import command, mail, report, series, step
 from kfunctest.bisect.asked import ABORT, BAD, GOOD
 from kfunctest.bisect.builder import Builder
 from kfunctest.bisect.history import History
@@ -20,13 +20,19 @@ from kfunctest.bisect.trials import Selection
 from kfunctest.errors import EXIT_USAGE
 from kfunctest.kernels import patches, source
 from kfunctest.results import Untested
+from kfunctest.target import machine
+from kfunctest.trial import digest
+from kfunctest.trial.suite import Suite
+from kfunctest.trial.work import work
 from tests import bisecting, fakekernel, fakesource
 from tests.bisecting import BASE, PlayedBuilds, PlayedSuite, memcontrol
 from tests.building import needs, needs_build_tools
 from tests.gating import B
 from tests.histories import Writer
+from tests.killing import killed
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+LATEST = "series-latest"
 
 
 @pytest.mark.parametrize(
@@ -64,14 +70,14 @@ def patch_of(tree: Path, folder: Path, *changes: tuple[str, str, str, str]) -> P
 
 
 def standings(folder: Path) -> list[str]:
-    return [row["standing"] for row in json.loads((folder / series.JSON).read_text())["rows"]]
+    return [row["standing"] for row in json.loads((folder / LATEST / series.JSON).read_text())["rows"]]
 
 
-def judged_series(tree: Path, patch: Path, folder: Path, *untested: Untested) -> int:
-    folder.mkdir()
+def judged_series(tree: Path, patch: Path, folder: Path, *untested: Untested, suite: Suite | None = None) -> int:
     base = source.resolve(f"{tree}@HEAD")
-    suite = PlayedSuite(release=fakekernel.RELEASE, untested=untested)
-    return series.judge(base, patches.read([patch]), Selection(), (), None, suite, folder)
+    suite = suite or PlayedSuite(release=fakekernel.RELEASE, untested=untested)
+    with work(folder, "series", "key") as place:
+        return series.judge(base, patches.read([patch]), Selection(), (), None, suite, place)
 
 
 @needs_build_tools
@@ -92,7 +98,7 @@ def test_every_patch_of_a_series_gets_a_verdict_in_order(tree: Path, cache_here:
     assert judged_series(tree, patch, tmp_path / "out") == BAD
     expected = ["good", "good", "does not build", "good", "bad", "no worse", "does not boot", "good"]
     assert standings(tmp_path / "out") == expected
-    table = (tmp_path / "out" / series.MARKDOWN).read_text()
+    table = (tmp_path / "out" / LATEST / series.MARKDOWN).read_text()
     assert "What patch 4 breaks" in table
     assert B in table
 
@@ -107,7 +113,7 @@ def test_a_series_that_breaks_nothing_passes(tree: Path, cache_here: Path, tmp_p
 def test_a_series_on_a_kernel_with_what_no_test_knows(tree: Path, cache_here: Path, tmp_path: Path) -> None:
     patch = patch_of(tree, tmp_path / "series", ("harmless", "mm/vmscan.c", "return one();", "return one() + 1;"))
     assert judged_series(tree, patch, tmp_path / "out", Untested("bpf_new", "kfunc")) == GOOD
-    assert " tests pass; no test covers its kfunc bpf_new" in (tmp_path / "out" / series.MARKDOWN).read_text()
+    assert " tests pass; no test covers its kfunc bpf_new" in (tmp_path / "out" / LATEST / series.MARKDOWN).read_text()
 
 
 def test_a_bisection_of_kernels_with_what_no_test_knows(tmp_path: Path, cache_here: Path) -> None:
@@ -133,7 +139,7 @@ def test_a_patch_that_does_not_apply_is_named_and_ends_it(tree: Path, cache_here
     (patch / "0003-later.patch").write_bytes(next(patch.glob("0002*")).read_bytes())
     assert judged_series(tree, patch, tmp_path / "out") == BAD
     assert standings(tmp_path / "out") == ["good", "does not apply"]
-    assert "1 patches behind the last one were not tried" in (tmp_path / "out" / series.MARKDOWN).read_text()
+    assert "1 patches behind the last one were not tried" in (tmp_path / "out" / LATEST / series.MARKDOWN).read_text()
 
 
 @needs_build_tools
@@ -208,16 +214,40 @@ def test_the_scripts_explain_themselves() -> None:
         assert "Exit status" in proc.run(argv, seconds=60, cwd=CHECKOUT).stdout
 
 
-def test_what_python_compiles_the_suite_to_is_no_part_of_a_bisections_key(
+def test_what_a_verdict_depends_on_is_in_the_keys_of_a_bisection_and_of_steps(
     tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    suite = tmp_path / "checkout" / "selftests"
-    (suite / "__pycache__").mkdir(parents=True)
-    (suite / "test_it.py").write_text("first\n")
-    monkeypatch.setattr(command, "CHECKOUT", suite.parent)
-    wanted = bisecting.asked(tree, tmp_path, "HEAD", "HEAD")
-    before = command.key(wanted, ())
-    (suite / "__pycache__" / "test_it.cpython-311.pyc").write_bytes(b"compiled")
-    assert command.key(wanted, ()) == before
-    (suite / "test_it.py").write_text("second\n")
-    assert command.key(wanted, ()) != before
+    wanted, builder = bisecting.asked(tree, tmp_path, "HEAD", "HEAD"), Builder(tree)
+    monkeypatch.setattr(machine, "versions", lambda: "QEMU 7")
+
+    def keys(*tools: str) -> tuple[str, str]:
+        return command.key(wanted, tools), step.key(tree, builder, Selection(), tools)
+
+    before = keys("gcc 12")
+    assert keys("gcc 12") == before
+    tools = keys("gcc 13")
+    monkeypatch.setattr(digest, "of_suite", lambda: "another suite")
+    for one, other, another in zip(before, tools, keys("gcc 12"), strict=True):
+        assert len({one, other, another}) == 3
+
+
+@needs_build_tools
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_series_killed_at_any_run_ends_as_one_that_was_not(
+    tree: Path, cache_here: Path, tmp_path: Path, at: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    marked = 'const char marks[] = "KF[b=failed]";\n'
+    patch = patch_of(tree, tmp_path / "series", ("breaks a test", "mm/memcontrol.c", "long one(", f"{marked}long one("))
+
+    def judged(results: str, kills: int = 0) -> tuple[int, int, list[str]]:
+        suite = PlayedSuite(release=fakekernel.RELEASE, kills=kills)
+        status = judged_series(tree, patch, tmp_path / results, suite=suite)
+        return status, suite.runs, standings(tmp_path / results)
+
+    assert judged("undisturbed") == (BAD, 2, ["good", "bad"])
+    killed(lambda: judged("killed", at))
+    if at == 2:
+        assert standings(tmp_path / "killed") == ["good"], "the table is written patch by patch"
+    capsys.readouterr()
+    assert judged("killed") == (BAD, 3 - at, ["good", "bad"])
+    assert f"resumed, {at - 1} runs of the suite are taken over" in capsys.readouterr().out

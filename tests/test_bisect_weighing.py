@@ -74,6 +74,7 @@ def judge(folder: Path, suite: Script) -> tuple[Judge, Ends]:
     """A judge that knows a good end and another commit, c."""
     memory = Memory(folder / "judged.jsonl")
     for commit in ("good", "c"):
+        (folder / commit).mkdir()
         made = Made(str(folder / commit), commit, RELEASE, tuple(sorted(ALL)))
         memory.place(Place(commit, made=made))
     says: list[str] = []
@@ -139,7 +140,7 @@ def test_what_no_test_knows_makes_no_commit_bad_and_is_noted(tmp_path: Path, out
     found = judged.verdict("c", ends)
     assert found.kind is kind
     assert kind is U or found.reason.endswith("; no test covers its kfunc bpf_new")
-    assert Memory(judged.memory.file).of("c")[0].untested == ("kfunc bpf_new",)
+    assert Memory(tmp_path / "judged.jsonl").of("c")[0].untested == ("kfunc bpf_new",)
 
 
 def test_a_run_that_ended_early_says_nothing_of_what_it_did_not_reach(tmp_path: Path) -> None:

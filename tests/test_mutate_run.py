@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,8 @@ from kfunctest.mutate import building, catalogue, record
 from kfunctest.mutate.catalogue import Mutant
 from kfunctest.mutate.fate import Fate, Row
 from kfunctest.mutate.pipeline import Pipeline
+from kfunctest.trial import digest
+from kfunctest.trial.log import Log
 from kfunctest.trial.suite import Suite
 from tests.mutants import RIGHT, SECOND, PlayedSuite, failed, mutant, passed
 
@@ -80,14 +82,14 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Play:
     mutants = {name: mutant(tmp_path, name) for name in "abc"}
 
     def run(suite: PlayedSuite, *argv: str) -> int:
-        def suites(_seconds: float, _show: object) -> Suite:
+        def suites(_seconds: float) -> Suite:
             return suite
 
         monkeypatch.setattr(catalogue, "load", lambda: mutants)
         monkeypatch.setattr(building, "recipe", lambda _mirror, _progress: None)
         monkeypatch.setattr(building, "builder", lambda _recipe: lambda one: one.id)
         monkeypatch.setattr(command, "pytest_suite", suites)
-        monkeypatch.setattr(record, "suite_digest", lambda _checkout: "1")
+        monkeypatch.setattr(digest, "of_suite", lambda: "1")
         return command.main([*argv, "--results", str(tmp_path / "results")])
 
     return run
@@ -130,12 +132,13 @@ def test_a_run_goes_on_from_what_was_judged(play: Play) -> None:
     assert [kernel for kernel, *_ in suite.asked] == ["b", "c"]
 
 
-def test_anew_judges_all_of_them_again(play: Play, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--fresh", "--anew"])
+def test_a_fresh_run_judges_all_of_them_again(play: Play, tmp_path: Path, option: str) -> None:
     play(PlayedSuite(KILLED), "a")
     again = tmp_path / "results" / "a"
     again.rename(again.with_name("earlier"))  # played runs need a folder of their own
     suite = PlayedSuite(KILLED)
-    play(suite, "a", "--anew")
+    play(suite, "a", option)
     assert [kernel for kernel, *_ in suite.asked] == ["a"]
 
 
@@ -174,7 +177,7 @@ def test_another_patch_or_other_expected_tests_make_another_mutant(tmp_path: Pat
 def test_a_line_that_a_killed_run_left_torn_is_passed_over(tmp_path: Path) -> None:
     one = mutant(tmp_path)
     file = tmp_path / record.NAME
-    record.append(file, row(one, Fate.KILLED))
+    Log(file).add(**asdict(row(one, Fate.KILLED)))
     with file.open("a") as out:
         out.write('{"id": "b", "fate": "kil')
-    assert record.read(file) == {one.id: row(one, Fate.KILLED)}
+    assert record.read(Log(file)) == {one.id: row(one, Fate.KILLED)}

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,6 +33,7 @@ from kfunctest.trial.trials import Image, Trials
 from kfunctest.trial.work import KEPT, LOG, work
 from tests import fakekernel
 from tests.gating import leave, row
+from tests.killing import killed
 
 IMAGE = Image("7.2", "7.2", "abc")
 
@@ -54,17 +55,6 @@ class FakeSuite:
         if len(self.ran) == self.kills:  # its results are there, and nobody has read them
             os.kill(os.getpid(), signal.SIGKILL)
         return ended
-
-
-def killed(work: Callable[[], object]) -> None:
-    """Do this in a process of its own, which is to end by SIGKILL."""
-    if not (child := os.fork()):
-        try:
-            work()
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status), "it was not killed"
 
 
 def test_a_log_loses_no_line_but_the_torn_one(tmp_path: Path) -> None:

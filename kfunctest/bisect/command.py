@@ -27,6 +27,7 @@ from kfunctest.bisect.walk import Found, Walk
 from kfunctest.kernels import paths, toolchain, usersgit
 from kfunctest.kernels.patches import Patch
 from kfunctest.kernels.progress import Progress
+from kfunctest.trial import digest
 from kfunctest.trial.suite import CHECKOUT, Suite, pytest_suite
 
 RESULTS: Final = CHECKOUT / "results"
@@ -61,13 +62,9 @@ def main(argv: Sequence[str]) -> int:
     def work() -> int:
         wanted = _asked(options, argv, asked.tests(options, argv[end + 1 :]))
         builder = Builder(wanted.tree, wanted.patches, wanted.flavours, wanted.contract, Progress())
-        return bisect(wanted, builder, pytest_suite(60.0 * options.minutes, _show))
+        return bisect(wanted, builder, pytest_suite(60.0 * options.minutes))
 
     return asked.ended("bisect", work, resume=resume)
-
-
-def _show(data: bytes) -> None:
-    """Show nothing of pytest's: it is kept, and a line a step is what a person can follow."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -128,11 +125,7 @@ def key(wanted: Asked, tools: Sequence[str]) -> str:
     words = [history.common_folder(wanted.tree), wanted.terms.find, wanted.good, wanted.bad, *wanted.tests.tests]
     words += ["", *wanted.tests.words]
     words += ["", *wanted.flavours, "", *(patch.digest for patch in wanted.patches), wanted.contract or "", *tools]
-    for top in ("selftests", "kernel-config"):
-        files = sorted((CHECKOUT / top).rglob("*.[pcth]*"))
-        # Not what Python compiles these to: a first run makes it.
-        words += [cache.digest(path.read_bytes()) for path in files if path.is_file() and path.suffix != ".pyc"]
-    return cache.digest(*words)[:12]
+    return cache.digest(digest.of_suite(), *words)[:12]
 
 
 def bisect(wanted: Asked, builds: Builds, suite: Suite, tools: Callable[[], Sequence[str]] | None = None) -> int:
@@ -163,7 +156,9 @@ def bisect(wanted: Asked, builds: Builds, suite: Suite, tools: Callable[[], Sequ
 
 
 def _tools(wanted: Asked, builds: Builds) -> Sequence[str]:
-    return toolchain.find(builds.recipe(wanted.bad).source).words if isinstance(builds, Builder) else ()
+    if not isinstance(builds, Builder):
+        return ()
+    return (digest.of_machine(), *toolchain.find(builds.recipe(wanted.bad).source).words)
 
 
 def _write(folder: Path, found: Found, facts: Facts, wanted: Asked, log: History, memory: Memory) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 from kfunctest.bisect import argument, trials
@@ -123,6 +124,7 @@ class Judge:
         says nothing by that is run to its end. With ``functions`` those that have a vote are run with all parameters.
         What the machine may have spoilt is asked once more, after the good end has shown that the machine can do it.
         """
+        place = self._there(place)
         assert place.made
         tests = first = self.tests.only(ends.voters) if ends else self.tests
         if not ends or tests is not self.tests:
@@ -139,6 +141,15 @@ class Judge:
                 trial = replace(trial, problem=f"it cannot be judged, and the good end can, twice: {why}")
         return self.memory.trial(trial)
 
+    def _there(self, place: Place) -> Place:
+        """The same with its kernel built once more, where somebody has removed that from the cache.
+
+        Raises SpecError where it does not build any more.
+        """
+        if place.made is None or Path(place.made.folder).is_dir():
+            return place
+        return self.memory.place(replace(place, made=self.builds.make(place.same_as or place.commit)))
+
     def _unclear(self, trial: Trial, voters: Sequence[str]) -> list[str]:
         return [] if trial.problem or trials.bad_in(trial, voters) else trials.unclear_in(trial, voters)
 
@@ -146,6 +157,7 @@ class Judge:
         """Raise InfraError unless the good end can be judged here and now."""
         why = next(iter(trial.messages.values()), "")
         known = self.memory.places.get(ends.good)
+        known = self._there(known) if known else None
         if known is None or known.made is None:
             raise InfraError(f"this machine cannot judge any more: {why}", remedy="mend it, and run this again")
         self.say(f"  it could not be judged ({why}): is it the machine? the good end once more")

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from kfunctest.bisect.model import Made, Place, Purpose, Trial
-from kfunctest.errors import InfraError
+from kfunctest.trial.log import Log
 
 NAME: Final = "judged.jsonl"
 
@@ -19,29 +17,15 @@ class Memory:
     """Places of commits, and trials of images. Each is on the disk before anything is concluded from it."""
 
     def __init__(self, file: Path) -> None:
-        self.file = file
+        self._log = Log(file)
         self.places: dict[str, Place] = {}
         self.trials: dict[str, list[Trial]] = {}
+        for entry in self._log.entries:
+            if "place" in entry:
+                self._add_place(_place(entry["place"]))
+            elif "trial" in entry:
+                self._add_trial(_trial(entry["trial"]))
         #: How many of the trials were there when we began.
-        self.recalled = 0
-        self._recall()
-
-    def _recall(self) -> None:
-        whole = b""
-        for line in self.file.read_bytes().splitlines(keepends=True) if self.file.exists() else []:
-            try:
-                data: dict[str, Any] = json.loads(line)
-            except ValueError:
-                break  # the last line of a run that was killed
-            if not line.endswith(b"\n"):
-                break
-            whole += line
-            if "place" in data:
-                self._add_place(_place(data["place"]))
-            elif "trial" in data:
-                self._add_trial(_trial(data["trial"]))
-        if self.file.exists() and whole != self.file.read_bytes():
-            self.file.write_bytes(whole)
         self.recalled = sum(map(len, self.trials.values()))
 
     def _add_place(self, place: Place) -> None:
@@ -55,13 +39,13 @@ class Memory:
 
     def place(self, place: Place) -> Place:
         """Keep what a commit comes to."""
-        self._write("place", asdict(place))
+        self._log.add(place=asdict(place))
         self._add_place(place)
         return place
 
     def trial(self, trial: Trial) -> Trial:
         """Keep what a run found."""
-        self._write("trial", asdict(trial))
+        self._log.add(trial=asdict(trial))
         self._add_trial(trial)
         return trial
 
@@ -73,15 +57,6 @@ class Memory:
     def of(self, image: str) -> tuple[Trial, ...]:
         """The trials of an image, in order."""
         return tuple(self.trials.get(image, ()))
-
-    def _write(self, kind: str, data: dict[str, Any]) -> None:
-        text = json.dumps({kind: data}, default=str).encode() + b"\n"
-        try:
-            with self.file.open("ab", buffering=0) as out:
-                out.write(text)
-                os.fsync(out.fileno())
-        except OSError as error:
-            raise InfraError(f"{self.file} cannot be written ({error.strerror})", remedy="free some space") from error
 
 
 def _place(data: dict[str, Any]) -> Place:

@@ -6,27 +6,31 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from kfunctest import cache
 from kfunctest.bisect import asked, trials
 from kfunctest.bisect.asked import say
 from kfunctest.bisect.builder import of_recipe
 from kfunctest.bisect.model import Made, Purpose, Trial
 from kfunctest.bisect.trials import PRESENCE, Selection, Trials
 from kfunctest.errors import InfraError, SpecError
-from kfunctest.kernels import patches, paths, source
+from kfunctest.kernels import patches, paths, source, toolchain
 from kfunctest.kernels.build import Recipe
 from kfunctest.kernels.progress import Progress
 from kfunctest.kernels.source import Source
 from kfunctest.reports.text import one_line
+from kfunctest.trial import digest
 from kfunctest.trial.suite import CHECKOUT, Suite, pytest_suite
+from kfunctest.trial.work import Work, work
 
 JSON: Final = "series.json"
 MARKDOWN: Final = "series.md"
+RESUME: Final = "what was found so far is kept: the same command goes on from there"
 
 
 class Standing(StrEnum):
@@ -74,9 +78,8 @@ class Series:
     trials: Trials
     progress: Progress
 
-    def rows(self, series: Sequence[patches.Patch]) -> list[Row]:
-        """A row for the base and for each patch, in order. Raises InfraError."""
-        rows: list[Row] = []
+    def rows(self, series: Sequence[patches.Patch]) -> Iterator[Row]:
+        """A row for the base and for each patch, in order, as soon as it is known. Raises InfraError."""
         before: Trial | None = None
         known: dict[str, Trial] = {}
         for number in range(len(series) + 1):
@@ -84,13 +87,10 @@ class Series:
             patch = series[number - 1] if number else None
             row, trial = self._row(number, patch, tuple(series[:number]), before, known)
             before = trial or before
-            rows.append(
-                Row(*row[:5], tests=row[5], seconds=time.monotonic() - start, folder=trial.folder if trial else "")
-            )
-            say(text(rows[-1], len(series)))
-            if rows[-1].standing is Standing.NOT_APPLIED:
+            found = Row(*row[:5], tests=row[5], seconds=time.monotonic() - start, folder=trial.folder if trial else "")
+            yield found
+            if found.standing is Standing.NOT_APPLIED:
                 break  # none of the others stands on what it was written for
-        return rows
 
     def _row(
         self,
@@ -157,7 +157,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit status."""
     end = list(argv).index("--") if "--" in argv else len(argv)
     options = _parser().parse_args(argv[:end])
-    return asked.ended("series", lambda: _run(options, argv[end + 1 :]))
+    return asked.ended("series", lambda: _run(options, argv[end + 1 :]), resume=RESUME)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -172,6 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_patch(parser, "the series to test")
     asked.add_tests(parser)
     parser.add_argument("--results", metavar="DIR", help="where all is kept (default: results/ below the checkout)")
+    parser.add_argument("--fresh", action="store_true", help="start over, even if the same series was left unfinished")
     return parser
 
 
@@ -185,10 +186,12 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
     base = source.resolve(named, base=asked.base(), progress=progress)
     patches.compare_base(base, series)
     results = paths.written(options.results, asked.base()) if options.results else CHECKOUT / "results"
-    folder = results / f"series-{time.strftime('%Y%m%d-%H%M%S')}"
-    folder.mkdir(parents=True)
     suite = pytest_suite(60.0 * options.minutes)
-    return judge(base, series, tests, tuple(options.flavour), options.contract, suite, folder)
+    asked_for = [base.tree, *(patch.digest for patch in series), "", *tests.tests, "", *tests.words]
+    asked_for += ["", *options.flavour, "", options.contract or "", *toolchain.installed().words]
+    key = cache.digest(digest.of_suite(), digest.of_machine(), *asked_for)
+    with work(results, "series", key, fresh=options.fresh) as place:
+        return judge(base, series, tests, tuple(options.flavour), options.contract, suite, place)
 
 
 def judge(
@@ -198,19 +201,32 @@ def judge(
     flavours: tuple[str, ...],
     contract: str | None,
     suite: Suite,
-    folder: Path,
+    place: Work,
 ) -> int:
-    """Judge the series and write its table; returns the exit status. Raises KfunctestError and OSError."""
-    whole = Series(base, flavours, contract, tests, Trials(suite, folder / "runs", say), Progress())
-    rows = whole.rows(series)
-    left = len(series) + 1 - len(rows)
-    (folder / JSON).write_text(json.dumps({"rows": [asdict(row) for row in rows], "left": left}, indent=1) + "\n")
-    (folder / MARKDOWN).write_text(markdown(rows, left))
+    """Judge the series, with its table written patch by patch; returns the exit status.
+
+    Raises KfunctestError and OSError.
+    """
+    trials = Trials(suite, place.folder / "runs", say, place.log)
+    if place.resumed:
+        taken = sum("trial" in entry for entry in place.log.entries)
+        say(f"series: resumed, {taken} runs of the suite are taken over (--fresh starts over)")
+    rows: list[Row] = []
+    for row in Series(base, flavours, contract, tests, trials, Progress()).rows(series):
+        rows.append(row)
+        say(text(row, len(series)))
+        write(place.folder, rows, len(series) + 1 - len(rows))
     bad = [row for row in rows[1:] if not row.standing.fine]
     told = f"{len(bad)} of {len(series)} patches are bad" if bad else "every patch builds, and breaks nothing"
     say(f"series: {told}")
-    say(f"report: {folder / MARKDOWN}")
+    say(f"report: {place.folder / MARKDOWN}")
     return asked.BAD if bad else asked.GOOD
+
+
+def write(folder: Path, rows: Sequence[Row], left: int) -> None:
+    """Write the table for programs and for people; ``left`` patches are not in it. Raises OSError."""
+    (folder / JSON).write_text(json.dumps({"rows": [asdict(row) for row in rows], "left": left}, indent=1) + "\n")
+    (folder / MARKDOWN).write_text(markdown(rows, left))
 
 
 def markdown(rows: Sequence[Row], left: int) -> str:

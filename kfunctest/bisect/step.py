@@ -17,8 +17,9 @@ from kfunctest.bisect.memory import Memory
 from kfunctest.bisect.model import BREAK, FIX, TERMS, Kind, Purpose, Terms, Trial
 from kfunctest.bisect.trials import Selection, Trials
 from kfunctest.errors import InfraError, SpecError
-from kfunctest.kernels import paths, usersgit
+from kfunctest.kernels import paths, toolchain, usersgit
 from kfunctest.kernels.progress import Progress
+from kfunctest.trial import digest
 from kfunctest.trial.suite import Suite, pytest_suite
 
 #: git's names by which a bisection shows that it was started for the other of the two.
@@ -34,17 +35,13 @@ def main(argv: Sequence[str]) -> int:
         tests = asked.tests(options, argv[end + 1 :])
         tree = paths.written(options.tree, asked.base()).resolve()
         builder = Builder(tree, asked.read_patches(options), tuple(options.flavour), options.contract, Progress())
-        folder = cache.root() / "bisect" / _key(tree, builder, tests)
+        folder = cache.root() / "bisect" / key(tree, builder, tests, toolchain.installed().words)
         terms = TERMS[options.find]
         check_terms(tree, terms)
-        suite = pytest_suite(60.0 * options.minutes, _hide)
+        suite = pytest_suite(60.0 * options.minutes)
         return judged(_commit(tree), builder, suite, tests, folder, options.tries, terms)
 
     return asked.ended("bisect step", work)
-
-
-def _hide(data: bytes) -> None:
-    """Show nothing of pytest's: it is kept."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,10 +81,11 @@ def check_terms(tree: Path, terms: Terms) -> None:
         )
 
 
-def _key(tree: Path, builder: Builder, tests: Selection) -> str:
+def key(tree: Path, builder: Builder, tests: Selection, tools: Sequence[str]) -> str:
+    """What names the verdicts on a tree's commits: all that decides what they come to, and what is asked of them."""
     patches = [patch.digest for patch in builder.patches]
     words = [history.common_folder(tree), *tests.tests, "", *tests.words, "", *builder.flavours, "", *patches]
-    return cache.digest(*words, builder.contract or "")
+    return cache.digest(digest.of_suite(), digest.of_machine(), *words, builder.contract or "", *tools)
 
 
 def judged(

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from kfunctest.errors import EXIT_USAGE, InfraError, SpecError
 from kfunctest.reports.text import one_line
 from kfunctest.results import Outcome, Result
 from kfunctest.trial import reading, trials
+from kfunctest.trial.log import Log
 from kfunctest.trial.reading import Fault, SuiteRun
 from kfunctest.trial.suite import Suite
 from kfunctest.trial.trials import Image
@@ -73,11 +75,13 @@ def _without_selection(words: Sequence[str]) -> Iterable[str]:
 
 @dataclass
 class Trials:
-    """Runs ``suite``. ``folder`` gets one folder a run."""
+    """Runs ``suite``. ``folder`` gets one folder a run; a run that is in ``log`` is not made again."""
 
     suite: Suite
     folder: Path
     say: Callable[[str], None]
+    log: Log | None = None
+    _runs: Counter[str] = field(default_factory=Counter)
 
     def run(self, made: Made, commit: str, purpose: Purpose, tests: Selection) -> Trial:
         """What these tests find on this image.
@@ -87,10 +91,12 @@ class Trials:
         if not made.kfuncs:
             missing = "none of the kfuncs"
             return Trial(made.image, commit, purpose, {PRESENCE: str(Outcome.FAILED)}, {PRESENCE: missing})
-        number = sum(1 for _ in self.folder.glob(f"{commit[:12]}-*")) + 1 if self.folder.is_dir() else 1
+        self._runs[commit] += 1
+        # What is in the log has its number again; else earlier runs of this commit keep their directories.
+        number = self._runs[commit] if self.log else 1 + sum(1 for _ in self.folder.glob(f"{commit[:12]}-*"))
         words = (*tests.words, f"--maxfail={tests.enough}") if tests.enough else tests.words
         image = Image(made.folder, made.release, made.image)
-        ran = trials.Trials(self.suite, self.folder).run(image, f"{commit[:12]}-{number}", words, tests.tests)
+        ran = trials.Trials(self.suite, self.folder, self.log).run(image, f"{commit[:12]}-{number}", words, tests.tests)
         cut = tests.enough > 0 and _stopped_by_a_test(ran)
         skipped = ran.fault is Fault.NOTHING_JUDGED and bool(ran.results)
         if ran.fault and not cut and not skipped:

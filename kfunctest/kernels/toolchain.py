@@ -41,13 +41,18 @@ class Toolchain:
 
 def find(source: Source) -> Toolchain:
     """The toolchain of this machine. Raises InfraError when a tool is missing, or pahole is too old for ``source``."""
+    tools = installed()
+    _require(source, tools.pahole)
+    return tools
+
+
+def installed() -> Toolchain:
+    """The toolchain of this machine, whatever it is to build. Raises InfraError when a tool is missing."""
     missing = [name for name in _NEEDED if proc.find(name) is None]
     if missing:
         verb = "is" if len(missing) == 1 else "are"
         raise InfraError(f"{', '.join(missing)} {verb} not installed, to build a kernel", remedy=_REMEDY)
-    pahole = _version("pahole")
-    _require(source, pahole)
-    return Toolchain(_version("gcc"), _version("ld"), pahole, proc.find("ccache"))
+    return Toolchain(_version("gcc"), _version("ld"), _version("pahole"), proc.find("ccache"))
 
 
 def _version(tool: str) -> str:

@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -20,6 +20,8 @@ from kfunctest.mutate import building, catalogue, record
 from kfunctest.mutate.catalogue import Mutant
 from kfunctest.mutate.fate import Fate, Row
 from kfunctest.mutate.pipeline import Pipeline
+from kfunctest.trial import digest
+from kfunctest.trial.log import Log
 from kfunctest.trial.suite import CHECKOUT, pytest_suite
 
 RESULTS: Final = CHECKOUT / "results" / "mutants"
@@ -70,7 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("ids", nargs="*", metavar="ID", help="judge these mutants, or classes of them (default: all)")
     parser.add_argument("--sample", type=_number, metavar="N", help="N of them, others for each commit")
     parser.add_argument("--commit", metavar="HASH", help="the commit that --sample goes by (default: the checkout's)")
-    parser.add_argument("--anew", action="store_true", help="judge again what was judged before")
+    parser.add_argument("--fresh", action="store_true", help="start over: judge again what was judged before")
+    parser.add_argument("--anew", action="store_true", dest="fresh", help=argparse.SUPPRESS)
     parser.add_argument("--list", action="store_true", help="list them with what is known of each, and judge nothing")
     parser.add_argument("--results", metavar="DIR", help="where all is kept (default: results/mutants)")
     parser.add_argument("--debian-mirror", metavar="URL", help="the Debian archive to use")
@@ -89,15 +92,16 @@ def _mutate(options: argparse.Namespace) -> int:
     mutants = catalogue.choose(catalogue.load(), options.ids)
     if options.sample:
         mutants = catalogue.sample(mutants, options.commit or _commit(), options.sample)
-    suite = record.suite_digest(CHECKOUT)
-    before = record.read(folder / record.NAME)
-    kept = {} if options.anew else {one.id: row for one in mutants if (row := record.known(before, one, suite))}
+    suite = digest.of_suite()
+    log = Log(folder / record.NAME)
+    before = record.read(log)
+    kept = {} if options.fresh else {one.id: row for one in mutants if (row := record.known(before, one, suite))}
     if not options.ids:
         kept |= {one.id: _argued(one, suite) for one in mutants if one.equivalent and one.id not in kept}
     if options.list:
         sys.stdout.write("".join(_listed(one, kept.get(one.id)) for one in mutants))
         return EXIT_GOOD
-    rows = _judge(options, mutants, kept, folder, suite)
+    rows = _judge(options, mutants, kept, log, suite)
     text = record.table([rows[one.id] for one in mutants])
     (folder / record.TEXT).write_text(text)
     sys.stdout.write(f"\n{text}results: {folder}\n")
@@ -107,13 +111,14 @@ def _mutate(options: argparse.Namespace) -> int:
 
 
 def _judge(
-    options: argparse.Namespace, mutants: Sequence[Mutant], kept: dict[str, Row], folder: Path, suite: str
+    options: argparse.Namespace, mutants: Sequence[Mutant], kept: dict[str, Row], log: Log, suite: str
 ) -> dict[str, Row]:
     """The rows of all of them, written as they come."""
+    folder = log.file.parent
     folder.mkdir(parents=True, exist_ok=True)
     left = [one for one in mutants if one.id not in kept]
     if kept:
-        sys.stdout.write(f"mutate: {len(kept)} of {len(mutants)} are known; --anew judges them again\n")
+        sys.stdout.write(f"mutate: {len(kept)} of {len(mutants)} are known; --fresh judges them again\n")
     rows = dict(kept)
     if left:
         recipe = building.recipe(options.debian_mirror, Progress())
@@ -122,7 +127,7 @@ def _judge(
             mutant = left[number - 1]
             row = replace(found, key=mutant.key, suite=suite)
             rows[row.id] = row
-            record.append(folder / record.NAME, row)
+            log.add(**asdict(row))
             told = record.table([row]).splitlines()[0]
             sys.stdout.write(f"{number}/{len(left)} {told} ({row.built:.0f} + {row.judged:.0f} s)\n")
             sys.stdout.flush()

@@ -3,15 +3,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from kfunctest import cache
 from kfunctest.mutate.catalogue import Mutant
 from kfunctest.mutate.fate import Fate, Row
+from kfunctest.trial.log import Log
 
 NAME: Final = "mutants.jsonl"
 TEXT: Final = "mutants.txt"
@@ -19,24 +16,16 @@ TEXT: Final = "mutants.txt"
 _UNKNOWN: Final = (Fate.INFRA, Fate.NOT_BUILT)
 
 
-def read(file: Path) -> dict[str, Row]:
-    """The last row of each mutant. A line that a killed run left torn is passed over."""
+def read(log: Log) -> dict[str, Row]:
+    """The last row of each mutant."""
     rows: dict[str, Row] = {}
-    for line in file.read_text().splitlines() if file.exists() else ():
+    for entry in log.entries:
         try:
-            data = json.loads(line)
-            row = Row(**{**data, "fate": Fate(data["fate"])})
-        except (ValueError, KeyError, TypeError):
+            row = Row(**{**entry, "fate": Fate(entry["fate"])})
+        except (ValueError, KeyError, TypeError):  # of another version of ours
             continue
         rows[row.id] = row
     return rows
-
-
-def append(file: Path, row: Row) -> None:
-    """Add a row, in one write. Raises OSError."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("ab", buffering=0) as out:
-        out.write(json.dumps(asdict(row)).encode() + b"\n")
 
 
 def known(rows: Mapping[str, Row], mutant: Mutant, suite: str) -> Row | None:
@@ -49,12 +38,6 @@ def known(rows: Mapping[str, Row], mutant: Mutant, suite: str) -> Row | None:
     if row is None or row.key != mutant.key or row.fate in _UNKNOWN:
         return None
     return row if row.fate is Fate.KILLED or row.suite == suite else None
-
-
-def suite_digest(checkout: Path) -> str:
-    """What tells two states of the suite apart: its tests, its programs, and what they stand on."""
-    places = [checkout / "conftest.py", *_files(checkout / "selftests"), *_files(checkout / "kfunctest")]
-    return cache.digest(*(part for path in places for part in (str(path.relative_to(checkout)), path.read_bytes())))
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -78,7 +61,3 @@ def _said(row: Row) -> str:
     if row.elsewhere:
         return f"{row.message}; but see {row.elsewhere}".removeprefix("; ")
     return row.message
-
-
-def _files(folder: Path) -> Iterable[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".c", ".h"))

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,11 @@ class Log:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.entries: list[dict[str, Any]] = []
-        whole = 0
-        for line in file.read_bytes().splitlines(keepends=True) if file.exists() else ():
-            entry = _entry(line)
-            if entry is None:
-                break
-            self.entries.append(entry)
-            whole += len(line)
-        if file.exists() and whole != file.stat().st_size:
+        content = file.read_bytes() if file.exists() else b""
+        whole = content.rfind(b"\n") + 1
+        if whole != len(content):
             os.truncate(file, whole)
+        self.entries = [entry for line in content[:whole].splitlines() if (entry := _entry(line)) is not None]
 
     def add(self, **entry: Any) -> None:
         """Append a line. Raises InfraError where it cannot be written."""
@@ -38,7 +33,7 @@ class Log:
         try:
             with self.file.open("ab", buffering=0) as out:
                 if out.write(text) != len(text):
-                    raise OSError(None, "no space left", str(self.file))
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(out.fileno())
         except OSError as error:
             raise InfraError(f"{self.file} cannot be written ({error.strerror})", remedy="free some space") from error
@@ -46,7 +41,7 @@ class Log:
 
 def _entry(line: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(line) if line.endswith(b"\n") else None
+        found = json.loads(line)
     except ValueError:
         return None
-    return dict(found) if isinstance(found, Mapping) else None
+    return found if isinstance(found, dict) else None
