@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from kfunctest.errors import InfraError
 from kfunctest.kernels import build, patches
 from kfunctest.kernels.build import Recipe
 from kfunctest.mutate import building
+from kfunctest.trial.log import Log
+from kfunctest.trial.work import LOG
 from tests.mutants import RIGHT, PlayedSuite, failed, mutant, passed
 
 #: What is played to take so many seconds.
@@ -63,7 +66,7 @@ def measured(played: Played, folder: Path, suite: PlayedSuite) -> Costs:
     object.__setattr__(base, "contract", None)
     told: list[str] = []
     of = Bench(base, played.suite(suite), folder)  # type: ignore[arg-type]
-    return bench.mutants(of, [mutant(folder)], told.append)
+    return bench.mutants(of, [mutant(folder)], Log(folder / LOG), told.append)
 
 
 def test_build_and_verdict_are_set_against_make_alone(played: Played, tmp_path: Path) -> None:
@@ -73,6 +76,12 @@ def test_build_and_verdict_are_set_against_make_alone(played: Played, tmp_path: 
     assert costs.found == [Cost(BUILD, VERDICT, MAKE)]
     assert played.done == ["base", "forget", "make", "build", "judge", "make", "make"]
     assert "takes 1.50 times as long as make alone" in costs.report()[0]
+
+
+def test_a_figure_that_is_in_the_log_is_not_measured_again(played: Played, tmp_path: Path) -> None:
+    Log(tmp_path / LOG).add(cost=asdict(Cost(1, 2, 3)))
+    assert measured(played, tmp_path, PlayedSuite({})).found == [Cost(1, 2, 3)]
+    assert played.done == ["base"]
 
 
 def test_a_mutant_that_lives_is_no_figure(played: Played, tmp_path: Path) -> None:

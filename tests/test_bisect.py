@@ -148,9 +148,12 @@ def test_where_the_first_that_fail_at_the_bad_end_fail_at_the_good_one_all_are_a
     assert (found.culprit, suite.ran[:4]) == ("c2", [(A, B), (A, B), (A, B, C), (A, B, C)])
     assert isinstance(ends := found.report["ends"], dict)
     assert ends["void"] == [A, B]
-    runs = suite.runs
+    runs, log = suite.runs, found.folder / "judged.jsonl"
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:-1]))  # as if it was killed before its report
     assert bisecting.run(wanted, PlayedBuilds(tree, tmp_path / "p"), suite).culprit == "c2"
     assert suite.runs == runs, "what is known is not run again"
+    assert bisecting.run(wanted, PlayedBuilds(tree, tmp_path / "p"), suite).culprit == "c2"
+    assert suite.runs == 2 * runs, "a bisection that has ended is not resumed"
 
 
 def test_a_crash_of_the_kernel_is_bad_and_one_that_does_not_boot_is_untestable(

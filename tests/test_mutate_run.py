@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +22,8 @@ from kfunctest.mutate.fate import Fate, Row
 from kfunctest.mutate.pipeline import Pipeline
 from kfunctest.trial import digest
 from kfunctest.trial.log import Log
-from kfunctest.trial.suite import Suite
+from kfunctest.trial.suite import Ended, Suite
+from tests.killing import killed
 from tests.mutants import RIGHT, SECOND, PlayedSuite, failed, mutant, passed
 
 KILLED = {"expected": failed(RIGHT)}
@@ -130,6 +135,23 @@ def test_a_run_goes_on_from_what_was_judged(play: Play) -> None:
     suite = PlayedSuite(KILLED)
     assert play(suite) == 0
     assert [kernel for kernel, *_ in suite.asked] == ["b", "c"]
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_killed_at_any_mutant_it_ends_as_if_it_was_not(play: Play, tmp_path: Path, at: int) -> None:
+    class Killed(PlayedSuite):
+        def __call__(self, *words: Any) -> Ended:
+            ended = super().__call__(*words)
+            if len(self.asked) == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return ended
+
+    killed(lambda: play(Killed(KILLED)))
+    shutil.rmtree(tmp_path / "results" / "abc"[at - 1])  # played runs need a folder of their own
+    suite = PlayedSuite(KILLED)
+    assert play(suite) == 0
+    assert [kernel for kernel, *_ in suite.asked] == list("abc")[at - 1 :]
+    assert (tmp_path / "results" / record.TEXT).read_text().endswith("3 mutants: 3 killed (3 by assertion)\n")
 
 
 @pytest.mark.parametrize("option", ["--fresh", "--anew"])

@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from kfunctest.bench import harness
 from kfunctest.bench.flakes import Manner, flakes
 from kfunctest.errors import InfraError
 from kfunctest.gate import command as gate
@@ -239,6 +240,32 @@ def test_flakes_killed_at_any_run_end_as_if_they_were_not(tmp_path: Path, at: in
     ran, runs = found("undisturbed")
     killed(lambda: found("killed", at))
     assert found("killed") == (ran[at - 1 :], runs)
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_harness_killed_at_any_pair_measures_the_others(
+    tmp_path: Path, any_kernel: Kernel, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    def measured(kills: int = 0) -> list[harness.Pair]:
+        asked: list[str] = []
+
+        def suite(_kernel: object, _accel: object, _seconds: float, folder: Path) -> tuple[float, float]:
+            asked.append(folder.name)
+            if kills and len(asked) == kills + 1:  # one goes before, to warm up
+                os.kill(os.getpid(), signal.SIGKILL)
+            return 10.0 + int(folder.name), 1.0
+
+        monkeypatch.setattr(harness, "_suite", suite)
+        monkeypatch.setattr(harness, "_timed", lambda _: 1.0)
+        monkeypatch.setattr(harness, "command", lambda *_: [])
+        monkeypatch.setattr(harness, "boot", lambda *_: nullcontext())
+        with work(tmp_path, "harness", "key") as place:
+            return harness.harness(any_kernel, Accelerator("tcg", "", 1), 3, place.log, lambda _: None).pairs
+
+    killed(lambda: measured(at))
+    assert measured() == [harness.Pair(1.0, 10.0 + number, 1.0) for number in (1, 2, 3)]
+    (folder,) = tmp_path.glob("harness-[0-9]*")
+    assert sum("pair" in entry for entry in Log(folder / LOG).entries) == 3
 
 
 def fakekernel_facts() -> Any:

@@ -9,6 +9,8 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,7 +31,7 @@ from kfunctest.target.vm import Shape
 from kfunctest.trial import digest
 from kfunctest.trial.suite import CHECKOUT, pytest_suite
 from kfunctest.trial.trials import Trials
-from kfunctest.trial.work import work
+from kfunctest.trial.work import Work, work
 
 #: The shell's status for a program that Ctrl-C ended.
 EXIT_INTERRUPTED = 130
@@ -86,6 +88,11 @@ def _parser() -> argparse.ArgumentParser:
     room.set_defaults(run=_memory)
     reading = kfunc.add(figures)
     reading.set_defaults(run=_kfunc)
+    for figure in (quick, often, wrong):
+        figure.add_argument(
+            "--results", type=Path, metavar="DIR", help="where all is kept (default: results/ below the checkout)"
+        )
+        figure.add_argument("--fresh", action="store_true", help="start over, even if the same was left unfinished")
     for figure in (quick, build, often, who, wrong, room, reading):
         figure.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto", help="the accelerator")
     return parser
@@ -96,10 +103,6 @@ def _flakes_parser(figures: argparse._SubParsersAction[argparse.ArgumentParser])
     often.add_argument("runs", nargs="?", type=_runs, metavar="N", help="how many runs (default: 20; 1 with --repeat)")
     often.add_argument("--kernel", default=spec.DEFAULT, metavar="SPEC", help="as in pytest --kernel")
     often.add_argument("-m", dest="select", default="kfunc", metavar="EXPR", help="as in pytest -m (default: kfunc)")
-    often.add_argument(
-        "--results", type=Path, metavar="DIR", help="where all is kept (default: results/ below the checkout)"
-    )
-    often.add_argument("--fresh", action="store_true", help="start over, even if the same was left unfinished")
     often.add_argument("-k", dest="keyword", default="", metavar="EXPR", help="as in pytest -k")
     often.add_argument(
         "-n", dest="workers", type=_count, default=0, metavar="N", help="pytest -n, every other run; all with --repeat"
@@ -126,10 +129,13 @@ def _harness(options: argparse.Namespace) -> int:
     kernel = spec.resolve(options.kernel, base=_base())
     accel = _accelerator(options)
     _say(f"kernel {kernel.release}, accelerator {accel.name} ({accel.why})")
-    found = harness(kernel, accel, options.pairs, _say)
-    for line in found.report():
-        _say(f"under {accel.name}: {line}")
-    return 0 if found.whole else EXIT_INTERRUPTED
+    with _work(options, "harness", kernel.image_digest, accel.name, str(options.pairs)) as place:
+        found = harness(kernel, accel, options.pairs, place.log, _say)
+        for line in found.report():
+            _say(f"under {accel.name}: {line}")
+        if not found.whole:
+            raise KeyboardInterrupt
+    return 0
 
 
 def _build(options: argparse.Namespace) -> int:
@@ -147,15 +153,10 @@ def _flakes(options: argparse.Namespace) -> int:
     accel = _accelerator(options)
     manner = _manner(options)
     runs = options.runs or (DEFAULT_RUNS if manner.repeat == 1 else 1)
-    results = (_base() / options.results).resolve() if options.results else CHECKOUT / "results"
-    asked = [kernel.image_digest, accel.name, str(runs), repr(manner)]
-    key = cache.digest(digest.of_suite(), digest.of_machine(), *asked)
-    with work(results, "flakes", key, fresh=options.fresh) as place:
+    with _work(options, "flakes", kernel.image_digest, accel.name, str(runs), repr(manner)) as place:
         trials = Trials(pytest_suite(manner.seconds * accel.slowdown), place.folder, place.log)
         pytest = shlex.join(["pytest", *manner.words(1)])
         _say(f"{pytest}, kernel {kernel.release}, accelerator {accel.name} ({accel.why}), in {place.folder}")
-        if place.resumed:
-            _say(f"resumed, {trials.resumed} of {runs} runs are taken over (--fresh starts over)")
         found = flakes(kernel, accel, runs, manner, trials, _say)
         for line in found.report():
             _say(f"under {accel.name}: {line}")
@@ -185,12 +186,14 @@ def _mutate(options: argparse.Namespace) -> int:
     every = catalogue.choose(catalogue.load(), options.ids)
     chosen = every if options.ids else catalogue.sample(every, time.strftime("%Y%m%d"), SAMPLE)
     _say(f"{len(chosen)} mutants upon {building.BASE}, accelerator {accel.name} ({accel.why})")
-    with TemporaryDirectory(prefix="kfunctest-") as folder:
-        suite = pytest_suite(RUN_SECONDS)
-        found = mutants(Bench(building.recipe(None, Progress()), suite, Path(folder)), chosen, _say)
-    for line in found.report():
-        _say(f"under {accel.name}: {line}")
-    return 0 if found.whole else EXIT_INTERRUPTED
+    with _work(options, "bench-mutate", accel.name, *(one.key for one in chosen)) as place:
+        bench = Bench(building.recipe(None, Progress()), pytest_suite(RUN_SECONDS), place.folder)
+        found = mutants(bench, chosen, place.log, _say)
+        for line in found.report():
+            _say(f"under {accel.name}: {line}")
+        if not found.whole:
+            raise KeyboardInterrupt
+    return 0
 
 
 def _kfunc(options: argparse.Namespace) -> int:
@@ -219,6 +222,19 @@ def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no number")
     return int(text)
+
+
+@contextmanager
+def _work(options: argparse.Namespace, kind: str, *asked: str) -> Iterator[Work]:
+    """The directory of this figure; what is taken over of an unfinished run is said."""
+    results = (_base() / options.results).resolve() if options.results else CHECKOUT / "results"
+    key = cache.digest(digest.of_suite(), digest.of_machine(), *asked)
+    with work(results, kind, key, fresh=options.fresh) as place:
+        if place.resumed:
+            _say(
+                f"resumed in {place.folder}: {len(place.log.entries) - 1} results are taken over (--fresh starts over)"
+            )
+        yield place
 
 
 def _accelerator(options: argparse.Namespace) -> accelerator.Accelerator:

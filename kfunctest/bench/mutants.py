@@ -7,7 +7,7 @@ import io
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,7 @@ from kfunctest.kernels.build import Recipe
 from kfunctest.kernels.progress import Progress
 from kfunctest.mutate import building, judge
 from kfunctest.mutate.catalogue import Mutant
+from kfunctest.trial.log import Log
 from kfunctest.trial.suite import Suite
 
 #: How many mutants are taken where none is named.
@@ -95,13 +96,17 @@ class Bench:
             return time.monotonic() - start
 
 
-def mutants(bench: Bench, chosen: Sequence[Mutant], say: Callable[[str], None]) -> Costs:
-    """Measure these mutants in turn. Raises InfraError where one is not killed, and what a build raises."""
-    costs = Costs()
+def mutants(bench: Bench, chosen: Sequence[Mutant], log: Log, say: Callable[[str], None]) -> Costs:
+    """Measure these mutants in turn. Costs that are in ``log`` are taken over.
+
+    Raises InfraError where one is not killed, and what a build raises.
+    """
+    costs = Costs([Cost(**entry["cost"]) for entry in log.entries if "cost" in entry])
     try:
         build.build(bench.base, Progress())  # of which every other one is a change
-        for number, mutant in enumerate(chosen, 1):
+        for number, mutant in enumerate(chosen[len(costs.found) :], len(costs.found) + 1):
             cost = bench.cost(mutant)
+            log.add(cost=asdict(cost))
             costs.found.append(cost)
             say(
                 f"{number} of {len(chosen)}, {mutant.id}: built in {cost.built:.1f} s, judged in {cost.judged:.1f} s, "

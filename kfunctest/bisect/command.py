@@ -29,6 +29,7 @@ from kfunctest.kernels.patches import Patch
 from kfunctest.kernels.progress import Progress
 from kfunctest.trial import digest
 from kfunctest.trial.suite import CHECKOUT, Suite, pytest_suite
+from kfunctest.trial.work import point
 
 RESULTS: Final = CHECKOUT / "results"
 RESUME: Final = "what was found so far is kept: the same command goes on from there"
@@ -136,9 +137,9 @@ def bisect(wanted: Asked, builds: Builds, suite: Suite, tools: Callable[[], Sequ
     folder.mkdir(parents=True, exist_ok=True)
     with cache.locked(folder.name):
         memory_file = folder / NAME
-        if wanted.fresh:
+        if wanted.fresh or Memory(memory_file).finished:
             memory_file.unlink(missing_ok=True)
-        _point(wanted.results / "bisect-latest", folder.name)
+        point(wanted.results / "bisect-latest", folder.name)
         memory = Memory(memory_file)
         say(f"results: {folder}")
         if memory.recalled:
@@ -152,6 +153,7 @@ def bisect(wanted: Asked, builds: Builds, suite: Suite, tools: Callable[[], Sequ
             wanted.command, started, time.monotonic() - begun, wanted.tries, *_versions(memory), memory.recalled
         )
         _write(folder, found, facts, wanted, log, memory)
+        memory.finish()
     return _status(found)
 
 
@@ -197,10 +199,3 @@ def _status(found: Found) -> int:
     if not found.culprit:
         return UNTESTABLE
     return GOOD if found.confirmed else BAD
-
-
-def _point(link: Path, name: str) -> None:
-    beside = link.with_name(f".{link.name}-{name}")
-    beside.unlink(missing_ok=True)
-    beside.symlink_to(name)
-    beside.replace(link)

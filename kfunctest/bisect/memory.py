@@ -25,6 +25,8 @@ class Memory:
                 self._add_place(_place(entry["place"]))
             elif "trial" in entry:
                 self._add_trial(_trial(entry["trial"]))
+        #: Whether the bisection has come to its end.
+        self.finished = any("end" in entry for entry in self._log.entries)
         #: How many of the trials were there when we began.
         self.recalled = sum(map(len, self.trials.values()))
 
@@ -48,6 +50,10 @@ class Memory:
         self._log.add(trial=asdict(trial))
         self._add_trial(trial)
         return trial
+
+    def finish(self) -> None:
+        """Keep that nothing is left to be found out."""
+        self._log.add(end={})
 
     def forget_arguments(self) -> None:
         """Drop every commit that was held for another one's image without having been built."""
