@@ -4,52 +4,31 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
-import signal
 import sys
 from dataclasses import replace
-from pathlib import Path
-from typing import NoReturn
 
-from kfunctest import contract
-from kfunctest.errors import EXIT_USAGE, KfunctestError
+from kfunctest import contract, shell
 from kfunctest.kernels import build, fragments, named, patches, source, spec
 from kfunctest.kernels.build import Recipe
 from kfunctest.kernels.progress import Progress
-
-#: The shell's status for a program that Ctrl-C ended.
-EXIT_INTERRUPTED = 130
 
 
 def main(argv: list[str]) -> int:
     """Run the command; returns its exit status."""
     options = _parser().parse_args(argv)
-    # What we started is ended before we are.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        judge = _build(options, Progress())
-    except KfunctestError as error:
-        evidence = f"{error.evidence.rstrip()}\n" if error.evidence else ""
-        sys.stderr.write(f"{evidence}build-kernel: {error}\n")
-        return error.exit_status
-    except KeyboardInterrupt:
-        sys.stderr.write("build-kernel: interrupted; the next run goes on from what is built\n")
-        return EXIT_INTERRUPTED
-    sys.stdout.write(f"{shlex.join(['scripts/kfunc', '--kernel', judge])}\n")
-    return 0
 
+    def work() -> int:
+        with shell.resumable("what is built is kept: the same command goes on from there"):
+            judge = _build(options, Progress())
+        sys.stdout.write(f"{shlex.join(['scripts/kfunc', '--kernel', judge])}\n")
+        return 0
 
-class _Parser(argparse.ArgumentParser):
-    """With the status that a wrong request has everywhere else."""
-
-    def error(self, message: str) -> NoReturn:
-        """End with one line."""
-        self.exit(EXIT_USAGE, f"build-kernel: {message}; see {self.prog} --help\n")
+    return shell.run("build-kernel", work)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = shell.Parser(
         prog="scripts/build-kernel",
         description="build a kernel for the suite, slim and reproducibly, and cache it",
         epilog="exit status: 0: it is built, and the line on stdout judges it; 3: the machine, a tool or the network "
@@ -81,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _build(options: argparse.Namespace, progress: Progress) -> str:
     """Build what the options ask for; returns the spec that ``--kernel`` takes for it."""
-    base = Path(os.environ.get("KFUNCTEST_CWD", ""))
+    base = shell.base()
     if options.contract:
         contract.by_name(options.contract)
     # A source may be a download: what is wrong with the rest is said before.

@@ -16,6 +16,9 @@ EXIT_USAGE = 4
 #: The machine, a tool or the network stopped the run. Nothing was learned about the kernel.
 EXIT_INFRA = 3
 
+#: The shell's status for a program that Ctrl-C ended.
+EXIT_INTERRUPTED = 130
+
 
 class KfunctestError(Exception):
     """One line that says what is wrong, and one remedy.

@@ -13,13 +13,14 @@ import pytest
 from kfunctest import proc
 from kfunctest.bisect import __main__ as entry
 from kfunctest.bisect import command, mail, report, series, step
-from kfunctest.bisect.asked import ABORT, BAD, GOOD
+from kfunctest.bisect.asked import BAD, GOOD
 from kfunctest.bisect.builder import Builder
 from kfunctest.bisect.history import History
 from kfunctest.bisect.trials import Selection
 from kfunctest.errors import EXIT_USAGE
 from kfunctest.kernels import patches, source
 from kfunctest.results import Untested
+from kfunctest.shell import GIT_ABORT as ABORT
 from kfunctest.target import machine
 from kfunctest.trial import digest
 from kfunctest.trial.suite import Suite

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from kfunctest import shell
 from kfunctest.bisect import __main__ as entry
 from kfunctest.bisect import asked as commands
 from kfunctest.bisect import report, step
@@ -291,5 +292,5 @@ def test_the_command_line_names_what_is_looked_for(
     fixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--tree", str(fixed), "--good", "main~6", "--bad", "main", "--results", str(tmp_path / "results")]
-    assert entry.main([*words, "--find", "fix"]) == commands.ABORT + 4
+    assert entry.main([*words, "--find", "fix"]) == shell.GIT_ABORT + 4
     assert capsys.readouterr().err.endswith("to find what broke it, leave --find fix out; else swap the two\n")

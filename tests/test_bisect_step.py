@@ -10,9 +10,10 @@ import pytest
 
 from kfunctest.bisect import __main__ as entry
 from kfunctest.bisect import step
-from kfunctest.bisect.asked import ABORT, BAD, GOOD, UNTESTABLE
+from kfunctest.bisect.asked import BAD, GOOD, UNTESTABLE
 from kfunctest.bisect.trials import Selection
 from kfunctest.errors import EXIT_INFRA, EXIT_USAGE, InfraError
+from kfunctest.shell import GIT_ABORT as ABORT
 from tests import bisecting, fakesource
 from tests.bisecting import BASE, PlayedBuilds, PlayedSuite, memcontrol
 from tests.histories import Writer

@@ -13,9 +13,9 @@ import pytest
 
 from kfunctest import build_kernel
 from kfunctest.bisect import __main__ as bisect
-from kfunctest.bisect.asked import ABORT
 from kfunctest.errors import EXIT_USAGE, SpecError
 from kfunctest.kernels import patches
+from kfunctest.shell import GIT_ABORT as ABORT
 from tests.building import needs
 from tests.mailing import FROM, SentMail
 

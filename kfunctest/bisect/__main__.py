@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 
 from kfunctest.bisect import command, series, step
@@ -11,8 +10,6 @@ from kfunctest.bisect import command, series, step
 
 def main(argv: list[str]) -> int:
     """Run one of the commands; returns its exit status."""
-    # What we started is ended before we are.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     commands = {"step": step.main, "series": series.main}
     if argv and argv[0] in commands:
         return commands[argv[0]](argv[1:])

@@ -4,38 +4,24 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
-import traceback
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Final, NoReturn
+from collections.abc import Sequence
+from typing import Final
 
-from kfunctest import contract
+from kfunctest import contract, shell
 from kfunctest.bisect.model import BREAK, TERMS
 from kfunctest.bisect.trials import Selection
-from kfunctest.errors import EXIT_INFRA, EXIT_USAGE, KfunctestError, SpecError
+from kfunctest.errors import SpecError
 from kfunctest.kernels import fragments, patches
 from kfunctest.kernels.patches import Patch
+from kfunctest.shell import positive
 from kfunctest.trial.suite import CHECKOUT
 
-#: ``git bisect run`` stops at a status of 128 and above, and takes anything lower for a verdict. So ours are those that
-#: they are elsewhere, plus this. (git-bisect(1), "bisect run")
-ABORT: Final = 128
+#: ``git bisect run`` reads these, and stops at any of 128 and above. (git-bisect(1), "bisect run")
 GOOD: Final = 0
 BAD: Final = 1
 UNTESTABLE: Final = 125
-EXIT_INTERRUPTED: Final = 130
 #: What is ours to say.
 _OURS: Final = ("--kernel", "--results")
-
-
-class Parser(argparse.ArgumentParser):
-    """With a status that ``git bisect run`` takes for no verdict."""
-
-    def error(self, message: str) -> NoReturn:
-        """End with one line."""
-        self.exit(ABORT + EXIT_USAGE, f"{self.prog}: {message}; see --help\n")
 
 
 def add_tests(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +39,11 @@ def add_tests(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--contract", metavar="NAME", help="declare what is judged by (default: by each kernel's BTF)")
     parser.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto", help="the accelerator")
     parser.add_argument(
-        "--minutes", type=positive, default=180, metavar="N", help="what one run of the tests may take (default: 180)"
+        "--minutes",
+        type=positive,
+        default=180,
+        metavar="N",
+        help="what one run of the tests may take (default: 180)",
     )
 
 
@@ -78,13 +68,6 @@ def add_find(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def positive(text: str) -> int:
-    """A number of one or more."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of one or more")
-    return int(text)
-
-
 def tests(options: argparse.Namespace, words: Sequence[str]) -> Selection:
     """Which tests are asked for; ``words`` stood behind a ``--``. Raises SpecError."""
     if options.contract:
@@ -101,7 +84,7 @@ def tests(options: argparse.Namespace, words: Sequence[str]) -> Selection:
 def _test(text: str) -> str:
     """A test as pytest takes it from the checkout: seen from where the user is, or from there."""
     file, colons, name = text.partition("::")
-    seen = base() / file
+    seen = shell.base() / file
     path = seen if seen.exists() else CHECKOUT / file
     if not path.exists():
         raise SpecError(f"there is no test {text}", remedy="name a file of selftests/, or FILE::TEST")
@@ -110,35 +93,4 @@ def _test(text: str) -> str:
 
 def read_patches(options: argparse.Namespace) -> tuple[Patch, ...]:
     """The patches that were named. Raises SpecError."""
-    return patches.read(options.patch, base())
-
-
-def base() -> Path:
-    """Where a relative path starts: scripts change to the checkout."""
-    return Path(os.environ.get("KFUNCTEST_CWD", ""))
-
-
-def say(line: str) -> None:
-    """One line for the person who waits."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
-
-
-def ended(name: str, work: Callable[[], int], *, resume: str = "") -> int:
-    """The status of ``work``: its own, or one that ``git bisect run`` takes for no verdict, with one line."""
-    try:
-        return work()
-    except KfunctestError as error:
-        evidence = f"{error.evidence.rstrip()}\n" if error.evidence else ""
-        more = f"\n{name}: {resume}" if resume and error.exit_status == EXIT_INFRA else ""
-        sys.stderr.write(f"{evidence}{name}: {error}{more}\n")
-        return ABORT + error.exit_status
-    except OSError as error:
-        sys.stderr.write(f"{name}: {error}\n")
-        return ABORT + EXIT_INFRA
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{name}: interrupted{f'; {resume}' if resume else ''}\n")
-        return EXIT_INTERRUPTED
-    except Exception:  # noqa: BLE001 (Python's own status for it is 1, which says that a commit is bad)
-        traceback.print_exc()
-        return ABORT + EXIT_INFRA
+    return patches.read(options.patch, shell.base())

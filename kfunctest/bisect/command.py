@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from kfunctest import cache, results
+from kfunctest import cache, results, shell
 from kfunctest.bisect import ancestry, asked, history, mail, report
-from kfunctest.bisect.asked import BAD, GOOD, UNTESTABLE, say
+from kfunctest.bisect.asked import BAD, GOOD, UNTESTABLE
 from kfunctest.bisect.builder import Builder
 from kfunctest.bisect.history import History
 from kfunctest.bisect.judge import Builds, Judge
@@ -27,12 +27,12 @@ from kfunctest.bisect.walk import Found, Walk
 from kfunctest.kernels import paths, toolchain, usersgit
 from kfunctest.kernels.patches import Patch
 from kfunctest.kernels.progress import Progress
+from kfunctest.shell import positive, say
 from kfunctest.trial import digest
 from kfunctest.trial.suite import CHECKOUT, Suite, pytest_suite
 from kfunctest.trial.work import point
 
 RESULTS: Final = CHECKOUT / "results"
-RESUME: Final = "what was found so far is kept: the same command goes on from there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +56,19 @@ class Asked:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit status."""
-    end = list(argv).index("--") if "--" in argv else len(argv)
-    options = _parser().parse_args(argv[:end])
-    resume = RESUME
+    ours, words = shell.split(argv)
+    options = _parser().parse_args(ours)
 
     def work() -> int:
-        wanted = _asked(options, argv, asked.tests(options, argv[end + 1 :]))
+        wanted = _asked(options, argv, asked.tests(options, words))
         builder = Builder(wanted.tree, wanted.patches, wanted.flavours, wanted.contract, Progress())
         return bisect(wanted, builder, pytest_suite(60.0 * options.minutes))
 
-    return asked.ended("bisect", work, resume=resume)
+    return shell.run("bisect", work)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = asked.Parser(
+    parser = shell.Parser(
         prog="scripts/bisect",
         description="find the commit since which the suite fails, or since which it passes again: prove both ends, "
         "then let git bisect choose",
@@ -90,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_patch(parser)
     parser.add_argument(
         "--tries",
-        type=asked.positive,
+        type=positive,
         default=3,
         metavar="N",
         help="how often the ends are run; and what may be flaky, before it counts as good (default: 3)",
@@ -102,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _asked(options: argparse.Namespace, argv: Sequence[str], tests: Selection) -> Asked:
-    tree = paths.written(options.tree, asked.base()).resolve()
+    tree = paths.written(options.tree, shell.base()).resolve()
     usersgit.require_sha1(tree, usersgit.repository(tree))
     return Asked(
         tree=tree,
@@ -114,7 +113,7 @@ def _asked(options: argparse.Namespace, argv: Sequence[str], tests: Selection) -
         patches=asked.read_patches(options),
         flavours=tuple(dict.fromkeys(options.flavour)),
         contract=options.contract,
-        results=paths.written(options.results, asked.base()).resolve() if options.results else RESULTS,
+        results=paths.written(options.results, shell.base()).resolve() if options.results else RESULTS,
         fresh=options.fresh,
         argues=not options.build_all,
         terms=TERMS[options.find],
@@ -135,7 +134,7 @@ def bisect(wanted: Asked, builds: Builds, suite: Suite, tools: Callable[[], Sequ
     started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     folder = wanted.results / f"bisect-{key(wanted, tools() if tools else _tools(wanted, builds))}"
     folder.mkdir(parents=True, exist_ok=True)
-    with cache.locked(folder.name):
+    with cache.locked(folder.name), shell.resumable():
         memory_file = folder / NAME
         if wanted.fresh or Memory(memory_file).finished:
             memory_file.unlink(missing_ok=True)

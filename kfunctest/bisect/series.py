@@ -12,9 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from kfunctest import cache
+from kfunctest import cache, shell
 from kfunctest.bisect import asked, trials
-from kfunctest.bisect.asked import say
 from kfunctest.bisect.builder import of_recipe
 from kfunctest.bisect.model import Made, Purpose, Trial
 from kfunctest.bisect.trials import PRESENCE, Selection, Trials
@@ -24,13 +23,13 @@ from kfunctest.kernels.build import Recipe
 from kfunctest.kernels.progress import Progress
 from kfunctest.kernels.source import Source
 from kfunctest.reports.text import one_line
+from kfunctest.shell import say
 from kfunctest.trial import digest
 from kfunctest.trial.suite import CHECKOUT, Suite, pytest_suite
 from kfunctest.trial.work import Work, work
 
 JSON: Final = "series.json"
 MARKDOWN: Final = "series.md"
-RESUME: Final = "what was found so far is kept: the same command goes on from there"
 
 
 class Standing(StrEnum):
@@ -155,13 +154,13 @@ def text(row: Row, of: int) -> str:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit status."""
-    end = list(argv).index("--") if "--" in argv else len(argv)
-    options = _parser().parse_args(argv[:end])
-    return asked.ended("series", lambda: _run(options, argv[end + 1 :]), resume=RESUME)
+    ours, words = shell.split(argv)
+    options = _parser().parse_args(ours)
+    return shell.run("series", lambda: _run(options, words))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = asked.Parser(
+    parser = shell.Parser(
         prog="scripts/series",
         description="build and judge every patch of a series in order, each on top of those before it",
         epilog="Exit status: 0: each patch builds, and breaks nothing; 1: one does not; 131: the machine, a tool or "
@@ -183,9 +182,9 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
     tests = asked.tests(options, words)
     progress = Progress()
     named = f"{options.tree}@{options.base}" if options.tree else options.base
-    base = source.resolve(named, base=asked.base(), progress=progress)
+    base = source.resolve(named, base=shell.base(), progress=progress)
     patches.compare_base(base, series)
-    results = paths.written(options.results, asked.base()) if options.results else CHECKOUT / "results"
+    results = paths.written(options.results, shell.base()) if options.results else CHECKOUT / "results"
     suite = pytest_suite(60.0 * options.minutes)
     asked_for = [base.tree, *(patch.digest for patch in series), "", *tests.tests, "", *tests.words]
     asked_for += ["", *options.flavour, "", options.contract or "", *toolchain.installed().words]

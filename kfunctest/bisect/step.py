@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from kfunctest import cache
+from kfunctest import cache, shell
 from kfunctest.bisect import asked, history, trials
-from kfunctest.bisect.asked import BAD, GOOD, UNTESTABLE, say
+from kfunctest.bisect.asked import BAD, GOOD, UNTESTABLE
 from kfunctest.bisect.builder import Builder
 from kfunctest.bisect.judge import Builds, Judge
 from kfunctest.bisect.memory import Memory
@@ -19,6 +19,7 @@ from kfunctest.bisect.trials import Selection, Trials
 from kfunctest.errors import InfraError, SpecError
 from kfunctest.kernels import paths, toolchain, usersgit
 from kfunctest.kernels.progress import Progress
+from kfunctest.shell import positive, say
 from kfunctest.trial import digest
 from kfunctest.trial.suite import Suite, pytest_suite
 
@@ -28,12 +29,12 @@ _FOR: Final = {terms.git_new: terms for terms in (BREAK, FIX)}
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit status."""
-    end = list(argv).index("--") if "--" in argv else len(argv)
-    options = _parser().parse_args(argv[:end])
+    ours, words = shell.split(argv)
+    options = _parser().parse_args(ours)
 
     def work() -> int:
-        tests = asked.tests(options, argv[end + 1 :])
-        tree = paths.written(options.tree, asked.base()).resolve()
+        tests = asked.tests(options, words)
+        tree = paths.written(options.tree, shell.base()).resolve()
         builder = Builder(tree, asked.read_patches(options), tuple(options.flavour), options.contract, Progress())
         folder = cache.root() / "bisect" / key(tree, builder, tests, toolchain.installed().words)
         terms = TERMS[options.find]
@@ -41,11 +42,11 @@ def main(argv: Sequence[str]) -> int:
         suite = pytest_suite(60.0 * options.minutes)
         return judged(_commit(tree), builder, suite, tests, folder, options.tries, terms)
 
-    return asked.ended("bisect step", work)
+    return shell.run("bisect step", work)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = asked.Parser(
+    parser = shell.Parser(
         prog="scripts/bisect step",
         description="judge the commit that is checked out: git bisect run scripts/bisect step -k usage",
         epilog="What stands behind a -- goes to pytest. Exit status: 0: good; 1: bad; 125: it does not build, boot or "
@@ -57,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_tests(parser)
     asked.add_patch(parser)
     parser.add_argument(
-        "--tries", type=asked.positive, default=1, metavar="N", help="runs that must be good for good (default: 1)"
+        "--tries", type=positive, default=1, metavar="N", help="runs that must be good for good (default: 1)"
     )
     return parser
 

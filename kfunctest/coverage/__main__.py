@@ -4,17 +4,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
-import signal
 import sys
 import tempfile
-import traceback
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
+from kfunctest import shell
 from kfunctest.coverage import lines, reasons, report
-from kfunctest.errors import EXIT_USAGE, InfraError, KfunctestError, SpecError
+from kfunctest.errors import InfraError, SpecError
 from kfunctest.kernels import build, paths, spec
 from kfunctest.kernels.model import Kernel
 from kfunctest.kernels.progress import Progress
@@ -30,39 +28,17 @@ TEXT: Final = "coverage.txt"
 #: Folders of runs that are kept.
 KEPT: Final = 5
 EXIT_COVERED, EXIT_MISSING, EXIT_UNJUDGED = 0, 1, 2
-#: The shell's status for a program that Ctrl-C ended.
-EXIT_INTERRUPTED: Final = 130
 _SECONDS: Final = 3 * 3600.0
 
 
 def main(argv: list[str]) -> int:
     """Run the command; returns its exit status. Whatever stops it is no missing line, so never 1."""
     options = _parser().parse_args(argv)
-    # What we started is ended before we are.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        return _coverage(options)
-    except (KfunctestError, OSError) as error:
-        sys.stderr.write(f"coverage: {error}\n")
-        return EXIT_USAGE if isinstance(error, SpecError) else EXIT_UNJUDGED
-    except KeyboardInterrupt:
-        sys.stderr.write("coverage: interrupted\n")
-        return EXIT_INTERRUPTED
-    except Exception:  # noqa: BLE001 (Python's own status for it is 1, which here says that a line is not reached)
-        traceback.print_exc()
-        return EXIT_UNJUDGED
-
-
-class _Parser(argparse.ArgumentParser):
-    """With the status that a wrong request has everywhere else."""
-
-    def error(self, message: str) -> NoReturn:
-        """End with one line."""
-        self.exit(EXIT_USAGE, f"coverage: {message}; see {self.prog} --help\n")
+    return shell.run("coverage", lambda: _coverage(options))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = shell.Parser(
         prog="scripts/coverage",
         usage="%(prog)s [-h] [--results DIR] [--from DIR] [--debian-mirror URL] [-- ARGUMENT ...]",
         description=f"run the suite on {KERNEL}, and tell which lines and branches of the kfuncs it reaches: "
@@ -81,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _coverage(options: argparse.Namespace) -> int:
-    base = Path(os.environ.get("KFUNCTEST_CWD", ""))
+    base = shell.base()
     known = reasons.read()
     if options.run and options.words:
         raise SpecError("--from runs nothing, so that pytest gets no arguments", remedy="leave one of the two out")

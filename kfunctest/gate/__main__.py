@@ -4,44 +4,25 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
-import traceback
 from collections.abc import Sequence
-from pathlib import Path
 
-from kfunctest.errors import KfunctestError, SpecError
+from kfunctest import shell
+from kfunctest.errors import SpecError
 from kfunctest.gate import baseline, command, lists, record
-from kfunctest.gate.verdict import Status
 from kfunctest.kernels import named, paths
-
-#: The shell's status for a program that Ctrl-C ended.
-EXIT_INTERRUPTED = 130
+from kfunctest.shell import count, positive
 
 
 def main(argv: list[str]) -> int:
     """Run the command; returns its exit status. Whatever stops it, that is never a kernel's fault, so never 1."""
-    end = argv.index("--") if "--" in argv else len(argv)
-    options = _parser().parse_args(argv[:end])
-    # What we started is ended before we are.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        return _gate(options, argv, argv[end + 1 :])
-    except KfunctestError as error:
-        sys.stderr.write(f"gate: could not judge: {error}\n")
-    except OSError as error:
-        sys.stderr.write(f"gate: could not judge: {error}\n")
-    except KeyboardInterrupt:
-        sys.stderr.write("gate: interrupted\n")
-        return EXIT_INTERRUPTED
-    except Exception:  # noqa: BLE001 (Python's own status for it is 1, which here says that a kernel is bad)
-        traceback.print_exc()
-    return Status.UNJUDGED
+    ours, words = shell.split(argv)
+    options = _parser().parse_args(ours)
+    return shell.run("gate", lambda: _gate(options, argv, words))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = shell.Parser(
         prog="scripts/gate",
         description="judge the kernels of kernel-config/kernels.toml, and give one verdict",
         epilog="What stands behind a -- goes to pytest: -- -n 2 -k usage. "
@@ -55,7 +36,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--baseline", metavar="FILE", help=f"an earlier {record.NAME}: what was bad then is no news")
     parser.add_argument(
-        "--repeat", type=_number, default=0, metavar="N", help="run tests that ended badly N more times (default: 0)"
+        "--repeat",
+        type=count,
+        default=0,
+        metavar="N",
+        help="run tests that ended badly N more times (default: 0)",
     )
     parser.add_argument(
         "--merge",
@@ -71,7 +56,11 @@ def _parser() -> argparse.ArgumentParser:
         help="accept that no test covers this kfunc or enumerator (repeatable)",
     )
     parser.add_argument(
-        "--minutes", type=_some, default=180, metavar="N", help="what one kernel's tests may take (default: 180)"
+        "--minutes",
+        type=positive,
+        default=180,
+        metavar="N",
+        help="what one kernel's tests may take (default: 180)",
     )
     parser.add_argument("--results", metavar="DIR", help="where all is kept (default: results/ below the checkout)")
     parser.add_argument("--fresh", action="store_true", help="start over, even if the same gate was left unfinished")
@@ -79,20 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is none of 0, 1, 2, ...")
-    return int(text)
-
-
-def _some(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is none of 1, 2, 3, ...")
-    return int(text)
-
-
 def _gate(options: argparse.Namespace, argv: Sequence[str], words: Sequence[str]) -> int:
-    base = Path(os.environ.get("KFUNCTEST_CWD", ""))
+    base = shell.base()
     entries = named.load()
     lists.check_names(list(entries))
     chosen = [entries[name] for name in options.names if name in entries]

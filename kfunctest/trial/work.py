@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from kfunctest.errors import InfraError
+from kfunctest.shell import resumable
 from kfunctest.trial.log import Log
 
 LOG: Final = "trials.jsonl"
@@ -55,7 +56,8 @@ def work(results: Path, kind: str, digest: str, *, fresh: bool = False) -> Itera
             log.add(begin={"digest": digest, "kind": kind})
         _prune(results, kind, folder)
         point(results / f"{kind}-latest", folder.name)
-        yield Work(folder, log, resumed)
+        with resumable():
+            yield Work(folder, log, resumed)
         log.add(end={})
     finally:
         os.close(handle)

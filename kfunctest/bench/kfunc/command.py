@@ -4,17 +4,17 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from kfunctest import shell
 from kfunctest.bench.kfunc import clocks, experiment, figures, gate, items, plots, programs, table
 from kfunctest.bench.kfunc.experiment import Experiment, Plan
 from kfunctest.bench.kfunc.figures import Figures
 from kfunctest.bench.kfunc.runs import Lab
-from kfunctest.errors import GuestError, InfraError, SpecError, VmDied
+from kfunctest.errors import EXIT_INTERRUPTED, GuestError, InfraError, SpecError, VmDied
 from kfunctest.kernels import spec
 from kfunctest.kernels.model import Kernel
 from kfunctest.target import accelerator, machine
@@ -25,13 +25,11 @@ from kfunctest.trial.suite import CHECKOUT
 
 #: Both sides do not read the same, or the kfuncs have become slower.
 EXIT_BAD = 1
-#: The shell's status for a program that Ctrl-C ended.
-EXIT_INTERRUPTED = 130
 
 Say = Callable[[str], None]
 
 
-def add(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+def add(parsers: argparse._SubParsersAction[shell.Parser]) -> shell.Parser:
     """Declare the command; returns its parser."""
     parser = parsers.add_parser("kfunc", help="reading memcgs through the kfuncs against reading memory.stat")
     parser.add_argument("--kernel", default=spec.DEFAULT, metavar="SPEC", help="as in pytest --kernel")
@@ -71,7 +69,7 @@ def add(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> argpars
 
 def run(options: argparse.Namespace, say: Say) -> int:
     """Run the command; returns its status. Raises KfunctestError."""
-    base = Path(os.environ.get("KFUNCTEST_CWD", "."))
+    base = shell.base()
     # A baseline that cannot be read is said before anything is measured.
     baseline = figures.load(base / options.gate) if options.gate else None
     folder = (base / options.results).resolve() if options.results else None
