@@ -7,6 +7,7 @@ import argparse
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -84,6 +85,33 @@ def say(line: str) -> None:
     """One line for the person who waits."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
+
+
+def span(seconds: float) -> str:
+    """A time for people."""
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+class Steps:
+    """The steps of a long command: one line each with their number, and on a terminal about how long the rest takes."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._number = 0
+        self._last = time.monotonic()
+        #: Seconds of those that took any time: what is taken over of an earlier run does not.
+        self._took: list[float] = []
+
+    def done(self, line: str) -> None:
+        """Say that one more has ended."""
+        now = time.monotonic()
+        self._took += [now - self._last] if now - self._last > 1.0 else []
+        self._last = now
+        self._number += 1
+        left = self._total - self._number
+        known = left > 0 and self._took and sys.stdout.isatty()
+        rest = f"\n  about {span(left * sum(self._took) / len(self._took))} left" if known else ""
+        say(f"[{self._number}/{self._total}] {line}{rest}")
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from kfunctest.bench.mutants import SAMPLE, Bench, mutants
 from kfunctest.kernels import source, spec
 from kfunctest.kernels.progress import Progress
 from kfunctest.mutate import building, catalogue
-from kfunctest.shell import count, positive, say
+from kfunctest.shell import Steps, count, positive, say
 from kfunctest.target import accelerator, capacity
 from kfunctest.target.vm import Shape
 from kfunctest.trial import digest
@@ -133,7 +133,7 @@ def _harness(options: argparse.Namespace) -> int:
     accel = _accelerator(options)
     say(f"kernel {kernel.release}, accelerator {accel.name} ({accel.why})")
     with _work(options, "harness", kernel.image_digest, accel.name, str(options.pairs)) as place:
-        found = harness(kernel, accel, options.pairs, place.log, say)
+        found = harness(kernel, accel, options.pairs, place.log, Steps(options.pairs + 1).done)
         for line in found.report():
             say(f"under {accel.name}: {line}")
         if not found.whole:
@@ -160,7 +160,7 @@ def _flakes(options: argparse.Namespace) -> int:
         trials = Trials(pytest_suite(manner.seconds * accel.slowdown), place.folder, place.log)
         pytest = shlex.join(["pytest", *manner.words(1)])
         say(f"{pytest}, kernel {kernel.release}, accelerator {accel.name} ({accel.why}), in {place.folder}")
-        found = flakes(kernel, accel, runs, manner, trials, say)
+        found = flakes(kernel, accel, runs, manner, trials, Steps(runs).done)
         for line in found.report():
             say(f"under {accel.name}: {line}")
         if not found.whole:
@@ -191,7 +191,7 @@ def _mutate(options: argparse.Namespace) -> int:
     say(f"{len(chosen)} mutants upon {building.BASE}, accelerator {accel.name} ({accel.why})")
     with _work(options, "bench-mutate", accel.name, *(one.key for one in chosen)) as place:
         bench = Bench(building.recipe(None, Progress()), pytest_suite(RUN_SECONDS), place.folder)
-        found = mutants(bench, chosen, place.log, say)
+        found = mutants(bench, chosen, place.log, Steps(len(chosen)).done)
         for line in found.report():
             say(f"under {accel.name}: {line}")
         if not found.whole:

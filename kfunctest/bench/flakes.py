@@ -181,8 +181,7 @@ def flakes(
             more = ["-q", "--color=no", "--accel", accel.name, *header.accepting(kernel)]
             once = trials.run(image, f"{number:03}", [*words, *more])
             found.runs.append(once)
-            how = f"run {number} of {runs}, {shlex.join(words)}"
-            say(f"{how}: status {once.status}, {once.seconds:.0f} s: {_listed(once) or once.problem}")
+            say(f"{shlex.join(words)}: status {once.status}, {once.seconds:.0f} s: {_listed(once) or once.problem}")
     return found
 
 

@@ -88,7 +88,7 @@ def harness(kernel: Kernel, accel: Accelerator, pairs: int, log: Log, say: Calla
             # No settings of the user's, as in the suite's own VMs.
             bare = _timed(lambda: proc.run(argv, seconds=seconds, env={"HOME": home}))
             pair = Pair(bare, *_suite(kernel, accel, seconds, Path(home) / str(number)))
-            kind = f"pair {number} of {pairs}" if number else "to warm up"
+            kind = f"pair {number}" if number else "to warm up"
             say(f"{kind}: vng -- true {bare:.2f} s, quick suite {pair.suite:.2f} s, first test {pair.first:.2f} s")
             if number:
                 log.add(pair=asdict(pair))

@@ -104,12 +104,12 @@ def mutants(bench: Bench, chosen: Sequence[Mutant], log: Log, say: Callable[[str
     costs = Costs([Cost(**entry["cost"]) for entry in log.entries if "cost" in entry])
     try:
         build.build(bench.base, Progress())  # of which every other one is a change
-        for number, mutant in enumerate(chosen[len(costs.found) :], len(costs.found) + 1):
+        for mutant in chosen[len(costs.found) :]:
             cost = bench.cost(mutant)
             log.add(cost=asdict(cost))
             costs.found.append(cost)
             say(
-                f"{number} of {len(chosen)}, {mutant.id}: built in {cost.built:.1f} s, judged in {cost.judged:.1f} s, "
+                f"{mutant.id}: built in {cost.built:.1f} s, judged in {cost.judged:.1f} s, "
                 f"make alone {cost.made:.1f} s: {cost.ratio:.2f}"
             )
         costs.whole = True

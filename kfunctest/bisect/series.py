@@ -144,9 +144,9 @@ def _without() -> tuple[Standing, str, tuple[str, ...]]:
     return Standing.NO_KFUNCS, "it has none of the kfuncs, and was not booted", ()
 
 
-def text(row: Row, of: int) -> str:
+def text(row: Row) -> str:
     """A row in a few lines."""
-    head = f"[{row.number}/{of}] {row.subject}" if row.number else f"base: {row.subject}"
+    head = f"patch {row.number}: {row.subject}" if row.number else f"base: {row.subject}"
     return "\n".join(
         [head, f"  {row.standing}: {row.why} [{row.seconds:.0f} s]", *(f"    {test}" for test in row.tests[:5])]
     )
@@ -211,9 +211,10 @@ def judge(
         taken = sum("trial" in entry for entry in place.log.entries)
         say(f"series: resumed, {taken} runs of the suite are taken over (--fresh starts over)")
     rows: list[Row] = []
+    steps = shell.Steps(len(series) + 1)
     for row in Series(base, flavours, contract, tests, trials, Progress()).rows(series):
         rows.append(row)
-        say(text(row, len(series)))
+        steps.done(text(row))
         write(place.folder, rows, len(series) + 1 - len(rows))
     bad = [row for row in rows[1:] if not row.standing.fine]
     told = f"{len(bad)} of {len(series)} patches are bad" if bad else "every patch builds, and breaks nothing"

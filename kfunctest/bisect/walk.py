@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from kfunctest import shell
 from kfunctest.bisect import trials
 from kfunctest.bisect.history import History, State
 from kfunctest.bisect.judge import Judge, Refuted
@@ -178,7 +179,7 @@ class Walk:
         taken = [step.seconds for step in self.steps if step.seconds > 1.0]
         left = state.steps + 1
         mean = sum(taken) / len(self.steps) if taken else 0.0
-        estimate = f", about {_span(mean * left)}" if taken else ""
+        estimate = f", about {shell.span(mean * left)}" if taken else ""
         return (
             f"[step {len(self.steps) + 1}: {_count(state.left, 'commit')}, about {_count(left, 'step')} left{estimate}]"
         )
@@ -243,7 +244,3 @@ def _how(place: Place) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _span(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from kfunctest import cache
+from kfunctest import cache, shell
 from kfunctest.errors import SpecError
 from kfunctest.gate import ci, html, lists, record, text, verdict
 from kfunctest.gate.baseline import Baseline
@@ -112,12 +112,12 @@ def _judged(asked: Asked, by_name: dict[str, Lists], place: Work) -> tuple[Matri
         repeat=asked.repeat,
     )
     rows: list[Row] = []
+    steps = shell.Steps(len(asked.entries))
     try:
         for entry in asked.entries:
             with ci.fold(entry.name):
                 rows.append(gate.row(entry, by_name[entry.name]))
-            sys.stdout.write(f"gate: {entry.name}: {text.of_kernel(rows[-1])}\n")
-            sys.stdout.flush()
+            steps.done(f"gate: {entry.name}: {text.of_kernel(rows[-1])}")
     except KeyboardInterrupt:
         left = asked.entries[len(rows) :]
         return replace(matrix, rows=(*rows, *(Row(entry.name, problem="interrupted") for entry in left))), True

@@ -91,6 +91,7 @@ def _judge(
     if left:
         recipe = building.recipe(options.debian_mirror, Progress())
         pipeline = Pipeline(folder, building.builder(recipe), pytest_suite(RUN_SECONDS))
+        steps = shell.Steps(len(left))
         with shell.resumable():
             for number, found in enumerate(pipeline.rows(left), 1):
                 mutant = left[number - 1]
@@ -98,7 +99,7 @@ def _judge(
                 rows[row.id] = row
                 log.add(**asdict(row))
                 told = record.table([row]).splitlines()[0]
-                shell.say(f"{number}/{len(left)} {told} ({row.built:.0f} + {row.judged:.0f} s)")
+                steps.done(f"{told} ({row.built:.0f} + {row.judged:.0f} s)")
     return rows
 
 
