@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from kfunctest import contract, shell
 from kfunctest.kernels import build, fragments, named, patches, source, spec
@@ -14,9 +14,21 @@ from kfunctest.kernels.build import Recipe
 from kfunctest.kernels.progress import Progress
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line."""
+
+    source: str
+    patch: tuple[str, ...]
+    flavour: tuple[str, ...]
+    contract: str | None
+    debian_mirror: str | None
+    update: bool
+
+
 def main(argv: list[str]) -> int:
     """Run the command; returns its exit status."""
-    options = _parser().parse_args(argv)
+    options = shell.parsed(_parser(), argv, Options)
 
     def work() -> int:
         with shell.resumable("what is built is kept: the same command goes on from there"):
@@ -58,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _build(options: argparse.Namespace, progress: Progress) -> str:
+def _build(options: Options, progress: Progress) -> str:
     """Build what the options ask for; returns the spec that ``--kernel`` takes for it."""
     base = shell.base()
     if options.contract:

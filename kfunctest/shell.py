@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeVar
 
 from kfunctest.errors import EXIT_INFRA, EXIT_INTERRUPTED, EXIT_USAGE, KfunctestError, SpecError
+
+T = TypeVar("T")
 
 #: ``git bisect run`` stops at a status of 128 and above, and takes anything lower for a verdict. (git-bisect(1))
 GIT_ABORT: Final = 128
@@ -54,6 +56,12 @@ class Parser(argparse.ArgumentParser):
         """End with one line."""
         name = self.prog.removeprefix("scripts/")
         self.exit(STATUSES[name.split()[0]].usage, f"{name}: {message}; see {self.prog} --help\n")
+
+
+def parsed(parser: argparse.ArgumentParser, argv: Sequence[str], kind: type[T]) -> T:
+    """The command line as a frozen dataclass, lists as tuples: it has a field for each argument, and no other one."""
+    found = vars(parser.parse_args(argv)).items()
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in found})
 
 
 def count(text: str) -> int:

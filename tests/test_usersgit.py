@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kfunctest import proc
+from kfunctest import proc, shell
 from kfunctest.bisect import command, history
 from kfunctest.bisect.builder import Builder
 from kfunctest.bisect.history import History
@@ -30,7 +30,8 @@ pytestmark = [needs("git"), pytest.mark.usefixtures("cache_here")]
 
 def bisected(path: Path) -> Any:
     """What scripts/bisect makes of its options before it builds anything."""
-    options = command._parser().parse_args(["--tree", str(path), "--good", "HEAD", "--bad", "HEAD"])
+    argv = ["--tree", str(path), "--good", "HEAD", "--bad", "HEAD"]
+    options = shell.parsed(command._parser(), argv, command.Options)
     return command._asked(options, [], Selection((), ()))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from kfunctest import contract, shell
@@ -22,6 +23,25 @@ BAD: Final = 1
 UNTESTABLE: Final = 125
 #: What is ours to say.
 _OURS: Final = ("--kernel", "--results")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What all commands here understand."""
+
+    tests: tuple[str, ...]
+    expression: str | None
+    marked: str | None
+    flavour: tuple[str, ...]
+    contract: str | None
+    accel: str
+    minutes: int
+    patch: tuple[str, ...]
+
+    @property
+    def patches(self) -> tuple[Patch, ...]:
+        """The patches that are named. Raises SpecError."""
+        return patches.read(self.patch, shell.base())
 
 
 def add_tests(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +88,7 @@ def add_find(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def tests(options: argparse.Namespace, words: Sequence[str]) -> Selection:
+def tests(options: Options, words: Sequence[str]) -> Selection:
     """Which tests are asked for; ``words`` stood behind a ``--``. Raises SpecError."""
     if options.contract:
         contract.by_name(options.contract)
@@ -89,8 +109,3 @@ def _test(text: str) -> str:
     if not path.exists():
         raise SpecError(f"there is no test {text}", remedy="name a file of selftests/, or FILE::TEST")
     return f"{path.resolve().relative_to(CHECKOUT)}{colons}{name}" if path.resolve().is_relative_to(CHECKOUT) else text
-
-
-def read_patches(options: argparse.Namespace) -> tuple[Patch, ...]:
-    """The patches that were named. Raises SpecError."""
-    return patches.read(options.patch, shell.base())

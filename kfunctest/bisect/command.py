@@ -54,10 +54,24 @@ class Asked:
     terms: Terms = BREAK
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(asked.Options):
+    """The command line."""
+
+    tree: str
+    good: str
+    bad: str
+    find: str
+    tries: int
+    results: str | None
+    fresh: bool
+    build_all: bool
+
+
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit status."""
     ours, words = shell.split(argv)
-    options = _parser().parse_args(ours)
+    options = shell.parsed(_parser(), ours, Options)
 
     def work() -> int:
         wanted = _asked(options, argv, asked.tests(options, words))
@@ -100,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _asked(options: argparse.Namespace, argv: Sequence[str], tests: Selection) -> Asked:
+def _asked(options: Options, argv: Sequence[str], tests: Selection) -> Asked:
     tree = paths.written(options.tree, shell.base()).resolve()
     usersgit.require_sha1(tree, usersgit.repository(tree))
     return Asked(
@@ -110,7 +124,7 @@ def _asked(options: argparse.Namespace, argv: Sequence[str], tests: Selection) -
         tests=tests,
         tries=options.tries,
         command=shlex.join(["scripts/bisect", *argv]),
-        patches=asked.read_patches(options),
+        patches=options.patches,
         flavours=tuple(dict.fromkeys(options.flavour)),
         contract=options.contract,
         results=paths.written(options.results, shell.base()).resolve() if options.results else RESULTS,

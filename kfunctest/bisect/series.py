@@ -152,10 +152,20 @@ def text(row: Row) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(asked.Options):
+    """The command line."""
+
+    base: str
+    tree: str | None
+    results: str | None
+    fresh: bool
+
+
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit status."""
     ours, words = shell.split(argv)
-    options = _parser().parse_args(ours)
+    options = shell.parsed(_parser(), ours, Options)
     return shell.run("series", lambda: _run(options, words))
 
 
@@ -175,8 +185,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
-    series = asked.read_patches(options)
+def _run(options: Options, words: Sequence[str]) -> int:
+    series = options.patches
     if not series:
         raise SpecError("there is no series to judge", remedy="name a mailbox or a folder of patches with --patch")
     tests = asked.tests(options, words)
@@ -190,7 +200,7 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
     asked_for += ["", *options.flavour, "", options.contract or "", *toolchain.installed().words]
     key = cache.digest(digest.of_suite(), digest.of_machine(), *asked_for)
     with work(results, "series", key, fresh=options.fresh) as place:
-        return judge(base, series, tests, tuple(options.flavour), options.contract, suite, place)
+        return judge(base, series, tests, options.flavour, options.contract, suite, place)
 
 
 def judge(

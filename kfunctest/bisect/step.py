@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -27,15 +28,24 @@ from kfunctest.trial.suite import Suite, pytest_suite
 _FOR: Final = {terms.git_new: terms for terms in (BREAK, FIX)}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(asked.Options):
+    """The command line."""
+
+    tree: str
+    find: str
+    tries: int
+
+
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit status."""
     ours, words = shell.split(argv)
-    options = _parser().parse_args(ours)
+    options = shell.parsed(_parser(), ours, Options)
 
     def work() -> int:
         tests = asked.tests(options, words)
         tree = paths.written(options.tree, shell.base()).resolve()
-        builder = Builder(tree, asked.read_patches(options), tuple(options.flavour), options.contract, Progress())
+        builder = Builder(tree, options.patches, options.flavour, options.contract, Progress())
         folder = cache.root() / "bisect" / key(tree, builder, tests, toolchain.installed().words)
         terms = TERMS[options.find]
         check_terms(tree, terms)

@@ -7,6 +7,7 @@ import argparse
 import shutil
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -31,9 +32,19 @@ EXIT_COVERED, EXIT_MISSING, EXIT_UNJUDGED = 0, 1, 2
 _SECONDS: Final = 3 * 3600.0
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line."""
+
+    results: str | None
+    run: str | None
+    debian_mirror: str | None
+    words: tuple[str, ...]
+
+
 def main(argv: list[str]) -> int:
     """Run the command; returns its exit status. Whatever stops it is no missing line, so never 1."""
-    options = _parser().parse_args(argv)
+    options = shell.parsed(_parser(), argv, Options)
     return shell.run("coverage", lambda: _coverage(options))
 
 
@@ -56,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _coverage(options: argparse.Namespace) -> int:
+def _coverage(options: Options) -> int:
     base = shell.base()
     known = reasons.read()
     if options.run and options.words:
@@ -75,7 +86,7 @@ def _coverage(options: argparse.Namespace) -> int:
     return EXIT_MISSING if wrong else EXIT_COVERED
 
 
-def _new(options: argparse.Namespace, base: Path) -> Path:
+def _new(options: Options, base: Path) -> Path:
     """A folder for this run, in place of the oldest one."""
     results = paths.written(options.results, base) if options.results else RESULTS
     results.mkdir(parents=True, exist_ok=True)

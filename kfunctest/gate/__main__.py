@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from kfunctest import shell
 from kfunctest.errors import SpecError
@@ -14,10 +15,25 @@ from kfunctest.kernels import named, paths
 from kfunctest.shell import count, positive
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line."""
+
+    names: tuple[str, ...]
+    baseline: str | None
+    repeat: int
+    merge: tuple[str, ...] | None
+    accept_kfunc: tuple[str, ...]
+    minutes: int
+    results: str | None
+    fresh: bool
+    debian_mirror: str | None
+
+
 def main(argv: list[str]) -> int:
     """Run the command; returns its exit status. Whatever stops it, that is never a kernel's fault, so never 1."""
     ours, words = shell.split(argv)
-    options = _parser().parse_args(ours)
+    options = shell.parsed(_parser(), ours, Options)
     return shell.run("gate", lambda: _gate(options, argv, words))
 
 
@@ -68,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _gate(options: argparse.Namespace, argv: Sequence[str], words: Sequence[str]) -> int:
+def _gate(options: Options, argv: Sequence[str], words: Sequence[str]) -> int:
     base = shell.base()
     entries = named.load()
     lists.check_names(list(entries))
@@ -84,7 +100,7 @@ def _gate(options: argparse.Namespace, argv: Sequence[str], words: Sequence[str]
         whole=not options.names,
         argv=tuple(argv),
         words=command.checked(words),
-        accepted=tuple(options.accept_kfunc),
+        accepted=options.accept_kfunc,
         fresh=options.fresh,
         repeat=options.repeat,
         seconds=60.0 * options.minutes,

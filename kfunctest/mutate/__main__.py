@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from kfunctest import shell
@@ -29,9 +29,22 @@ EXIT_GOOD, EXIT_SURVIVED, EXIT_UNJUDGED = 0, 1, 2
 RUN_SECONDS: Final = 3600.0
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line."""
+
+    ids: tuple[str, ...]
+    sample: int | None
+    commit: str | None
+    fresh: bool
+    list: bool
+    results: str | None
+    debian_mirror: str | None
+
+
 def main(argv: list[str]) -> int:
     """Run the command; returns its exit status. Whatever stops it is never a mutant's survival, so never 1."""
-    options = _parser().parse_args(argv)
+    options = shell.parsed(_parser(), argv, Options)
     # At once: not through sys.exit(), which waits for the build, whose guard ends it when we do.
     return shell.run("mutate", lambda: _mutate(options), at_once=True)
 
@@ -54,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _mutate(options: argparse.Namespace) -> int:
+def _mutate(options: Options) -> int:
     base = shell.base()
     folder = paths.written(options.results, base) if options.results else RESULTS
     mutants = catalogue.choose(catalogue.load(), options.ids)
@@ -78,9 +91,7 @@ def _mutate(options: argparse.Namespace) -> int:
     return EXIT_GOOD if all(row.good for row in rows.values()) else EXIT_UNJUDGED
 
 
-def _judge(
-    options: argparse.Namespace, mutants: Sequence[Mutant], kept: dict[str, Row], log: Log, suite: str
-) -> dict[str, Row]:
+def _judge(options: Options, mutants: Sequence[Mutant], kept: dict[str, Row], log: Log, suite: str) -> dict[str, Row]:
     """The rows of all of them, written as they come."""
     folder = log.file.parent
     folder.mkdir(parents=True, exist_ok=True)
