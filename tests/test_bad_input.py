@@ -148,7 +148,9 @@ def test_no_libbpf(judge: Judge, image: Path, tmp_path: Path) -> None:
 def test_no_virtme_ng(judge: Judge, image: Path, tmp_path: Path) -> None:
     python = tmp_path / "bin" / "python"
     python.parent.mkdir()
-    python.symlink_to(Path(sys.executable).resolve())
+    python.symlink_to(base := Path(sys.executable).resolve())
+    # An environment of its own: what else is installed for that Python is none of the test's.
+    (tmp_path / "pyvenv.cfg").write_text(f"home = {base.parent}\n")
     ended = judge("--kernel", image, python=python, env={"PYTHONPATH": sysconfig.get_path("purelib")})
     assert ended.status == INFRA
     assert_matches("virtme-ng is not installed; run scripts/setup", ended.line)

@@ -225,7 +225,7 @@ class Session:
 
     def _boot(self, kernel: Kernel, shape: Shape) -> Vm:
         self._booted += 1
-        worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+        worker = getattr(self._config, "workerinput", {}).get("workerid", "")
         name = "-".join(filter(None, ("console", kernel.id, worker, str(self._booted))))
         console = Console(self.results / f"{name}.log")
         self.console = console.path.name
