@@ -59,9 +59,13 @@ class Parser(argparse.ArgumentParser):
 
 
 def parsed(parser: argparse.ArgumentParser, argv: Sequence[str], kind: type[T]) -> T:
-    """The command line as a frozen dataclass, lists as tuples: it has a field for each argument, and no other one."""
-    found = vars(parser.parse_args(argv)).items()
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in found})
+    """The command line as a frozen dataclass, lists as tuples: it has a field for each argument, and no other one.
+
+    A subcommand names its own in the default ``kind``.
+    """
+    found = vars(parser.parse_args(argv))
+    kind = found.pop("kind", kind)
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()})
 
 
 def count(text: str) -> int:

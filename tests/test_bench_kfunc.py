@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from kfunctest import shell
 from kfunctest.bench import __main__ as bench
 from kfunctest.bench.kfunc import command, table, values
 from kfunctest.bench.kfunc import figures as names
@@ -106,7 +107,11 @@ def test_a_value_that_moved_within_one_sample_may_agree_in_the_next() -> None:
     assert values.disagreements([moved, moved]) == ["a: 8 through the kfuncs, 7 in memory.stat"]
 
 
-def booted(lab: PlayedLab, monkeypatch: pytest.MonkeyPatch) -> argparse.Namespace:
+def parsed(*argv: str) -> command.Kfunc:
+    return shell.parsed(bench._parser(), ["kfunc", *argv], command.Kfunc)
+
+
+def booted(lab: PlayedLab, monkeypatch: pytest.MonkeyPatch) -> command.Kfunc:
     """The command's options, with the machine behind it played."""
 
     @contextmanager
@@ -126,7 +131,7 @@ def booted(lab: PlayedLab, monkeypatch: pytest.MonkeyPatch) -> argparse.Namespac
     monkeypatch.setattr("kfunctest.bench.kfunc.command.items.patchs", lambda _kernel: FEW)
     monkeypatch.setattr("kfunctest.bench.kfunc.command.programs.build", lambda: None)
     monkeypatch.setattr(command, "Lab", lambda *_args: lab)
-    return bench._parser().parse_args(["kfunc", "--rounds", "7", "--accel", "tcg", "--figures", "root,python"])
+    return parsed("--rounds", "7", "--accel", "tcg", "--figures", "root,python")
 
 
 def test_ctrl_c_reports_and_keeps_what_was_measured_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,8 +139,7 @@ def test_ctrl_c_reports_and_keeps_what_was_measured_so_far(tmp_path: Path, monke
         if number > 40:
             raise KeyboardInterrupt
 
-    options = booted(PlayedLab(interrupt), monkeypatch)
-    options.results = tmp_path
+    options = replace(booted(PlayedLab(interrupt), monkeypatch), results=tmp_path)
     said: list[str] = []
     assert command.run(options, said.append) == 130
     text = "\n".join(said)
@@ -153,8 +157,7 @@ def test_a_kernel_that_dies_leaves_its_figures_and_says_so(tmp_path: Path, monke
         if number > 40:
             raise VmDied("the kernel panicked", "the console")
 
-    options = booted(PlayedLab(die), monkeypatch)
-    options.results = tmp_path
+    options = replace(booted(PlayedLab(die), monkeypatch), results=tmp_path)
     said: list[str] = []
     with pytest.raises(InfraError, match="the kernel panicked"):
         command.run(options, said.append)
@@ -162,8 +165,8 @@ def test_a_kernel_that_dies_leaves_its_figures_and_says_so(tmp_path: Path, monke
 
 
 def test_a_whole_run_is_kept_as_record_report_and_plots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = booted(PlayedLab(), monkeypatch)
-    options.results, options.figures = tmp_path, ("root", "python", "trees", "parts")
+    every = ("root", "python", "trees", "parts")
+    options = replace(booted(PlayedLab(), monkeypatch), results=tmp_path, figures=every)
     said: list[str] = []
     assert command.run(options, said.append) == 0
     assert {path.name for path in tmp_path.iterdir()} == {
@@ -173,10 +176,10 @@ def test_a_whole_run_is_kept_as_record_report_and_plots(tmp_path: Path, monkeypa
     assert "one pass of the iterator" in (tmp_path / "growth.svg").read_text()
     assert load(tmp_path / "kfunc.json").trees[1000][names.FILES][0].each == pytest.approx(0.040)
     again: list[str] = []
-    options = bench._parser().parse_args(["kfunc", "--from", str(tmp_path / "kfunc.json")])
+    options = parsed("--from", str(tmp_path / "kfunc.json"))
     assert command.run(options, again.append) == 0
     assert again == said[-len(again) - 1 : -1], "a record says the same again"
-    options.results = tmp_path / "again"
+    options = replace(options, results=tmp_path / "again")
     assert command.run(options, again.append) == 0
     drawn = [(tmp_path / folder / "growth.svg").read_text() for folder in ("", "again")]
     assert drawn[0] == drawn[1], "the same figures are drawn letter for letter the same"

@@ -7,6 +7,7 @@ import argparse
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from kfunctest import shell
@@ -14,10 +15,11 @@ from kfunctest.bench.kfunc import clocks, experiment, figures, gate, items, plot
 from kfunctest.bench.kfunc.experiment import Experiment, Plan
 from kfunctest.bench.kfunc.figures import Figures
 from kfunctest.bench.kfunc.runs import Lab
+from kfunctest.bench.options import Options
 from kfunctest.errors import EXIT_INTERRUPTED, GuestError, InfraError, SpecError, VmDied
 from kfunctest.kernels import spec
 from kfunctest.kernels.model import Kernel
-from kfunctest.target import accelerator, machine
+from kfunctest.target import machine
 from kfunctest.target.accelerator import Accelerator
 from kfunctest.target.console import Console
 from kfunctest.target.vm import boot
@@ -67,7 +69,27 @@ def add(parsers: argparse._SubParsersAction[shell.Parser]) -> shell.Parser:
     return parser
 
 
-def run(options: argparse.Namespace, say: Say) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kfunc(Options):
+    """scripts/bench kfunc."""
+
+    kernel: str
+    rounds: int
+    iterations: int | None
+    seconds: float | None
+    clock: str
+    figures: tuple[str, ...]
+    results: Path | None
+    record: Path | None
+    gate: Path | None
+    allowed: float | None
+
+    def run(self) -> int:
+        """Measure, or read a record, and report it."""
+        return run(self, shell.say)
+
+
+def run(options: Kfunc, say: Say) -> int:
     """Run the command; returns its status. Raises KfunctestError."""
     base = shell.base()
     # A baseline that cannot be read is said before anything is measured.
@@ -105,7 +127,7 @@ def finish(found: Figures, folder: Path | None, baseline: Figures | None, allowe
     return 0
 
 
-def measured(options: argparse.Namespace, folder: Path, base: Path, say: Say) -> Figures:
+def measured(options: Kfunc, folder: Path, base: Path, say: Say) -> Figures:
     """Boot the kernel and measure; what there is when Ctrl-C is pressed, or when the kernel dies, is returned.
 
     Raises KfunctestError where nothing can be measured.
@@ -114,7 +136,7 @@ def measured(options: argparse.Namespace, folder: Path, base: Path, say: Say) ->
     kernel = spec.resolve(options.kernel, base=base)
     if not kernel.facts.kfuncs:
         raise SpecError(f"{kernel.release} has none of the memcg BPF kfuncs", remedy="measure a kernel of 7.0 or newer")
-    accel = accelerator.choose(None if options.accel == "auto" else options.accel)
+    accel = options.accelerator()
     clock = _clock(options.clock, accel)
     if clock is clocks.INSTRUCTIONS:
         accel = clocks.counted(accel)
