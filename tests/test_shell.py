@@ -6,11 +6,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from kfunctest import shell
 from kfunctest.errors import InfraError, SpecError
+
+CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.parametrize("name", shell.STATUSES)
@@ -65,3 +68,11 @@ def test_steps_are_numbered_and_a_terminal_gets_an_estimate(
     left = [["  about 2 min left"], ["  about 2 min left"]] if terminal else [[], []]
     expected = ["[1/4] ended", "[2/4] ended", *left[0], "[3/4] ended", *left[1], "[4/4] ended"]
     assert capsys.readouterr().out.splitlines() == expected
+
+
+def test_the_page_has_every_status() -> None:
+    page = (CHECKOUT / "docs" / "exit-status.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| `")]
+    found = {row[0].strip("`"): tuple(row[2:]) for row in rows}
+    expected = {name: (str(one.usage), str(one.infra), str(one.interrupted)) for name, one in shell.STATUSES.items()}
+    assert found == expected | {"kfunc": found["kfunc"]}
