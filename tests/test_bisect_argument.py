@@ -12,7 +12,7 @@ from kfunctest.bisect import argument
 from kfunctest.bisect.judge import Judge, Refuted
 from kfunctest.bisect.memory import Memory
 from kfunctest.bisect.model import Made
-from kfunctest.bisect.trials import Selection, Trials
+from kfunctest.bisect.trials import ImageTrials, Selection
 from kfunctest.kernels import build, inputs
 from kfunctest.kernels.inputs import Inputs
 from kfunctest.kernels.slot import Slot
@@ -146,7 +146,7 @@ def judge_of(tree: Path, folder: Path) -> tuple[Judge, PlayedBuilds]:
     folder.mkdir()
     builds = PlayedBuilds(tree, folder)
     quiet: list[str] = []
-    trials = Trials(PlayedSuite(), folder / "runs", quiet.append)
+    trials = ImageTrials(PlayedSuite(), folder / "runs")
     return Judge(builds, trials, Memory(folder / "judged.jsonl"), Selection(), quiet.append), builds
 
 

@@ -13,7 +13,7 @@ from kfunctest.bisect import trials
 from kfunctest.bisect.judge import Judge
 from kfunctest.bisect.memory import Memory
 from kfunctest.bisect.model import Ends, Kind, Made, Place, Purpose
-from kfunctest.bisect.trials import BETWEEN, PRESENCE, Selection, Trials
+from kfunctest.bisect.trials import BETWEEN, PRESENCE, ImageTrials, Selection
 from kfunctest.contract import ALL
 from kfunctest.errors import InfraError, SpecError
 from kfunctest.results import Outcome, Result, Untested
@@ -79,7 +79,7 @@ def judge(folder: Path, suite: Script) -> tuple[Judge, Ends]:
         memory.place(Place(commit, made=made))
     says: list[str] = []
     ends = Ends((A,), "good", kfuncs=tuple(sorted(ALL)))
-    return Judge(None, Trials(suite, folder / "runs", says.append), memory, Selection(), says.append), ends  # type: ignore[arg-type]
+    return Judge(None, ImageTrials(suite, folder / "runs"), memory, Selection(), says.append), ends  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_run_without_results_is_no_verdict(tmp_path: Path, ended: tuple[int, s
 def test_a_kernel_without_the_kfuncs_is_not_run(tmp_path: Path) -> None:
     suite = Script()
     made = Made(str(tmp_path), "bare", RELEASE, ())
-    trial = Trials(suite, tmp_path, lambda _: None).run(made, "c", Purpose.WHOLE, Selection())
+    trial = ImageTrials(suite, tmp_path).trial(made, "c", Purpose.WHOLE, Selection())
     assert trial.outcomes == {PRESENCE: "failed"}
 
 

@@ -22,7 +22,7 @@ from kfunctest.bisect.judge import Builds, Judge
 from kfunctest.bisect.memory import NAME, Memory
 from kfunctest.bisect.model import BREAK, TERMS, Terms
 from kfunctest.bisect.report import Facts, Report
-from kfunctest.bisect.trials import Selection, Trials
+from kfunctest.bisect.trials import ImageTrials, Selection
 from kfunctest.bisect.walk import Found, Walk
 from kfunctest.kernels import paths, toolchain, usersgit
 from kfunctest.kernels.patches import Patch
@@ -158,7 +158,7 @@ def bisect(wanted: Asked, builds: Builds, suite: Suite, tools: Callable[[], Sequ
         if memory.recalled:
             say(f"{memory.recalled} runs of an earlier attempt are taken over (--fresh forgets them)")
         judge = Judge(
-            builds, Trials(suite, folder / "runs", say), memory, wanted.tests, say, wanted.tries, wanted.argues
+            builds, ImageTrials(suite, folder / "runs"), memory, wanted.tests, say, wanted.tries, wanted.argues
         )
         log = History(wanted.tree, folder / "history.git", wanted.terms)
         found = Walk(log, judge, wanted.good, wanted.bad, say, bases).run()

@@ -13,7 +13,7 @@ from kfunctest.bisect import argument, trials
 from kfunctest.bisect.argument import Change
 from kfunctest.bisect.memory import Memory
 from kfunctest.bisect.model import Ends, Kind, Made, Place, Purpose, Trial, Verdict
-from kfunctest.bisect.trials import Selection, Trials
+from kfunctest.bisect.trials import ImageTrials, Selection
 from kfunctest.errors import InfraError, SpecError
 from kfunctest.kernels.inputs import Inputs
 from kfunctest.reports.text import one_line
@@ -40,7 +40,7 @@ class Judge:
     """Judges commits by ``tests``; what it finds out goes into ``memory`` before it is used."""
 
     builds: Builds
-    trials: Trials
+    trials: ImageTrials
     memory: Memory
     tests: Selection
     say: Callable[[str], None]
@@ -130,12 +130,12 @@ class Judge:
         if not ends or tests is not self.tests:
             tests = tests.functions() if functions else tests
             first = tests.until(enough)
-        trial = self.trials.run(place.made, place.commit, purpose, first)
+        trial = self.trials.trial(place.made, place.commit, purpose, first)
         if trial.cut and (trial.problem or not trials.bad_in(trial, ends.voters if ends else trial.outcomes)):
-            trial = self.trials.run(place.made, place.commit, purpose, tests)
+            trial = self.trials.trial(place.made, place.commit, purpose, tests)
         if ends and self._unclear(trial, ends.voters):
             self._check_machine(ends, trial)
-            trial = self.trials.run(place.made, place.commit, purpose, tests)
+            trial = self.trials.trial(place.made, place.commit, purpose, tests)
             if unclear := self._unclear(trial, ends.voters):
                 why = trial.messages.get(unclear[0], "")
                 trial = replace(trial, problem=f"it cannot be judged, and the good end can, twice: {why}")
@@ -161,7 +161,7 @@ class Judge:
         if known is None or known.made is None:
             raise InfraError(f"this machine cannot judge any more: {why}", remedy="mend it, and run this again")
         self.say(f"  it could not be judged ({why}): is it the machine? the good end once more")
-        again = self.trials.run(known.made, known.commit, Purpose.AGAIN, self.tests.only(ends.voters))
+        again = self.trials.trial(known.made, known.commit, Purpose.AGAIN, self.tests.only(ends.voters))
         if not trials.good_in(again, ends.voters) or self._unclear(again, ends.voters):
             raise InfraError(
                 f"this machine cannot judge any more, not even the good end: {why}",

@@ -16,7 +16,7 @@ from kfunctest import cache, shell
 from kfunctest.bisect import asked, trials
 from kfunctest.bisect.builder import of_recipe
 from kfunctest.bisect.model import Made, Purpose, Trial
-from kfunctest.bisect.trials import PRESENCE, Selection, Trials
+from kfunctest.bisect.trials import PRESENCE, ImageTrials, Selection
 from kfunctest.errors import InfraError, SpecError
 from kfunctest.kernels import patches, paths, source, toolchain
 from kfunctest.kernels.build import Recipe
@@ -74,7 +74,7 @@ class Series:
     flavours: tuple[str, ...]
     contract: str | None
     tests: Selection
-    trials: Trials
+    trials: ImageTrials
     progress: Progress
 
     def rows(self, series: Sequence[patches.Patch]) -> Iterator[Row]:
@@ -114,9 +114,9 @@ class Series:
         return (number, subject, id_, standing, why, tests), trial
 
     def _trial(self, made: Made, name: str) -> Trial:
-        trial = self.trials.run(made, name, Purpose.WHOLE, self.tests)
+        trial = self.trials.trial(made, name, Purpose.WHOLE, self.tests)
         if lost := trials.unclear_in(trial, trial.outcomes):
-            trial = self.trials.run(made, name, Purpose.WHOLE, self.tests)
+            trial = self.trials.trial(made, name, Purpose.WHOLE, self.tests)
             if lost := trials.unclear_in(trial, trial.outcomes):
                 raise InfraError(f"{lost[0]} could not be judged twice: {trial.messages.get(lost[0], '')}")
         return trial
@@ -216,7 +216,7 @@ def judge(
 
     Raises KfunctestError and OSError.
     """
-    trials = Trials(suite, place.folder / "runs", say, place.log)
+    trials = ImageTrials(suite, place.folder / "runs", place.log)
     if place.resumed:
         taken = sum("trial" in entry for entry in place.log.entries)
         say(f"series: resumed, {taken} runs of the suite are taken over (--fresh starts over)")

@@ -16,7 +16,7 @@ from kfunctest.bisect.builder import Builder
 from kfunctest.bisect.judge import Builds, Judge
 from kfunctest.bisect.memory import Memory
 from kfunctest.bisect.model import BREAK, FIX, TERMS, Kind, Purpose, Terms, Trial
-from kfunctest.bisect.trials import Selection, Trials
+from kfunctest.bisect.trials import ImageTrials, Selection
 from kfunctest.errors import InfraError, SpecError
 from kfunctest.kernels import paths, toolchain, usersgit
 from kfunctest.kernels.progress import Progress
@@ -109,7 +109,7 @@ def judged(
     """
     with cache.locked(f"bisect-{folder.name}"), cache.filling():
         folder.mkdir(parents=True, exist_ok=True)
-        judge = Judge(builds, Trials(suite, folder / "runs", say), Memory(folder / "judged.jsonl"), tests, say)
+        judge = Judge(builds, ImageTrials(suite, folder / "runs"), Memory(folder / "judged.jsonl"), tests, say)
         place = judge.place(commit)
         kind, why = Kind.UNTESTABLE, place.problem
         if place.made:

@@ -5,20 +5,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Final
 
 from kfunctest.bisect.model import Kind, Made, Purpose, Trial
 from kfunctest.errors import EXIT_USAGE, InfraError, SpecError
 from kfunctest.reports.text import one_line
 from kfunctest.results import Outcome, Result
-from kfunctest.trial import reading, trials
-from kfunctest.trial.log import Log
+from kfunctest.trial import reading
 from kfunctest.trial.reading import Fault, SuiteRun
-from kfunctest.trial.suite import Suite
-from kfunctest.trial.trials import Image
+from kfunctest.trial.trials import ALL, Image, Trials
 
 #: A test that no file holds: whether the kernel has any of the kfuncs. Without them the suite boots nothing.
 PRESENCE: Final = "(the kernel has the kfuncs)"
@@ -42,7 +39,7 @@ _GOOD: Final = (Outcome.PASSED, Outcome.XFAILED)
 class Selection:
     """What is asked of a kernel: files or ids of tests, and pytest's further words."""
 
-    tests: tuple[str, ...] = ("selftests",)
+    tests: tuple[str, ...] = ALL
     words: tuple[str, ...] = ()
     #: How many bad ones are enough; 0: all are run.
     enough: int = 0
@@ -74,16 +71,12 @@ def _without_selection(words: Sequence[str]) -> Iterable[str]:
 
 
 @dataclass
-class Trials:
-    """Runs ``suite``. ``folder`` gets one folder a run; a run that is in ``log`` is not made again."""
+class ImageTrials(Trials):
+    """Trials of built images, each as data that a bisection weighs."""
 
-    suite: Suite
-    folder: Path
-    say: Callable[[str], None]
-    log: Log | None = None
     _runs: Counter[str] = field(default_factory=Counter)
 
-    def run(self, made: Made, commit: str, purpose: Purpose, tests: Selection) -> Trial:
+    def trial(self, made: Made, commit: str, purpose: Purpose, tests: Selection) -> Trial:
         """What these tests find on this image.
 
         Raises InfraError where the machine kept them from being run, SpecError where they cannot be asked for.
@@ -96,7 +89,7 @@ class Trials:
         number = self._runs[commit] if self.log else 1 + sum(1 for _ in self.folder.glob(f"{commit[:12]}-*"))
         words = (*tests.words, f"--maxfail={tests.enough}") if tests.enough else tests.words
         image = Image(made.folder, made.release, made.image)
-        ran = trials.Trials(self.suite, self.folder, self.log).run(image, f"{commit[:12]}-{number}", words, tests.tests)
+        ran = self.run(image, f"{commit[:12]}-{number}", words, tests.tests)
         cut = tests.enough > 0 and _stopped_by_a_test(ran)
         skipped = ran.fault is Fault.NOTHING_JUDGED and bool(ran.results)
         if ran.fault and not cut and not skipped:
