@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
     options = shell.parsed(_parser(), argv, Options)
 
     def work() -> int:
-        with shell.resumable("what is built is kept: the same command goes on from there"):
+        with shell.resumable("the next run goes on from what is built"):
             judge = _build(options, Progress())
         sys.stdout.write(f"{shlex.join(['scripts/kfunc', '--kernel', judge])}\n")
         return 0
