@@ -96,6 +96,17 @@ def test_one_cpu_removes_all_and_waits_for_its_callbacks(monkeypatch: pytest.Mon
     assert os.sched_getaffinity(0) == before
 
 
+def test_callbacks_are_waited_for_on_each_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU runs those that were queued on it, and others may be done before."""
+    before = os.sched_getaffinity(0)
+    asked: list[set[int]] = []
+    monkeypatch.setattr(cgroup, "grace_period", lambda: asked.append(os.sched_getaffinity(0)))
+    monkeypatch.setattr(removal, "WAKES_EARLY", ())
+    removal.wait_for_rcu_callbacks()
+    assert asked == [{cpu} for cpu in sorted(before) for _ in range(2)]
+    assert os.sched_getaffinity(0) == before
+
+
 def test_a_cpu_that_is_offline_stays_allowed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """It will be back, and what runs here may run there then."""
     status = tmp_path / "status"

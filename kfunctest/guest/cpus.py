@@ -29,10 +29,10 @@ def allowed() -> set[int]:
 
 
 @contextmanager
-def on_one() -> Iterator[None]:
-    """Run on one CPU meanwhile, the first that is online."""
+def on_one(cpu: int | None = None) -> Iterator[None]:
+    """Run on this CPU for as long as the block lasts; None: on the first that is online."""
     before = allowed()
-    os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+    os.sched_setaffinity(0, [min(os.sched_getaffinity(0)) if cpu is None else cpu])
     try:
         yield
     finally:

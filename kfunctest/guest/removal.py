@@ -67,6 +67,17 @@ def _callbacks_have_run() -> None:
         cgroup.grace_period()
 
 
+def wait_for_rcu_callbacks() -> None:
+    """Wait until the RCU callbacks that are queued on any CPU have run.
+
+    They free page tables, among others (tlb_remove_table_free(), mm/mmu_gather.c), and uncharge what these were charged
+    for: an update of the memcg that comes long after munmap() where CPUs are busy.
+    """
+    for cpu in sorted(os.sched_getaffinity(0)):
+        with cpus.on_one(cpu):
+            _callbacks_have_run()
+
+
 def _is_on(parameter: str) -> bool:
     try:
         return int(cgroup.read_file(parameter)) > 0
