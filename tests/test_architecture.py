@@ -22,6 +22,7 @@ FLOORS = {
     "proc": 1,
     "run": 1,
     "cache": 1,
+    "files": 1,
     "contract": 2,
     "annotation_values": 1,
     "annotations": 2,

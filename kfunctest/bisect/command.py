@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from kfunctest import cache, results, shell
+from kfunctest import cache, files, results, shell
 from kfunctest.bisect import ancestry, asked, history, mail, report
 from kfunctest.bisect.asked import BAD, GOOD, UNTESTABLE
 from kfunctest.bisect.builder import Builder
@@ -30,7 +30,6 @@ from kfunctest.kernels.progress import Progress
 from kfunctest.shell import positive, say
 from kfunctest.trial import digest
 from kfunctest.trial.suite import CHECKOUT, Suite, pytest_suite
-from kfunctest.trial.work import point
 
 RESULTS: Final = CHECKOUT / "results"
 
@@ -152,7 +151,7 @@ def bisect(wanted: Asked, builds: Builds, suite: Suite, tools: Callable[[], Sequ
         memory_file = folder / NAME
         if wanted.fresh or Memory(memory_file).finished:
             memory_file.unlink(missing_ok=True)
-        point(wanted.results / "bisect-latest", folder.name)
+        files.point(wanted.results / "bisect-latest", folder.name)
         memory = Memory(memory_file)
         say(f"results: {folder}")
         if memory.recalled:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from kfunctest import files
 from kfunctest.bisect import trials
 from kfunctest.bisect.history import Commit, History
 from kfunctest.bisect.model import BREAK, FIX, Trial, Verdict
@@ -249,13 +250,11 @@ def _cell(text: str) -> str:
 
 def write(folder: Path, report: Report, mail: str) -> None:
     """Write the files, each whole or not at all. Raises OSError."""
-    files = {
+    texts = {
         JSON: json.dumps(as_data(report), indent=1, default=str) + "\n",
         MARKDOWN: markdown(report),
         LOG: report.found.log,
         MAIL: mail,
     }
-    for name, text in files.items():
-        beside = folder / f".{name}.partial"
-        beside.write_text(text, errors="backslashreplace")
-        beside.replace(folder / name)
+    for name, text in texts.items():
+        files.write(folder / name, text)

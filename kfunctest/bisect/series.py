@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from kfunctest import cache, shell
+from kfunctest import cache, files, shell
 from kfunctest.bisect import asked, trials
 from kfunctest.bisect.builder import of_recipe
 from kfunctest.bisect.model import Made, Purpose, Trial
@@ -235,8 +235,8 @@ def judge(
 
 def write(folder: Path, rows: Sequence[Row], left: int) -> None:
     """Write the table for programs and for people; ``left`` patches are not in it. Raises OSError."""
-    (folder / JSON).write_text(json.dumps({"rows": [asdict(row) for row in rows], "left": left}, indent=1) + "\n")
-    (folder / MARKDOWN).write_text(markdown(rows, left))
+    files.write(folder / JSON, json.dumps({"rows": [asdict(row) for row in rows], "left": left}, indent=1) + "\n")
+    files.write(folder / MARKDOWN, markdown(rows, left))
 
 
 def markdown(rows: Sequence[Row], left: int) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from kfunctest import shell
+from kfunctest import files, shell
 from kfunctest.coverage import lines, reasons, report
 from kfunctest.errors import InfraError, SpecError
 from kfunctest.kernels import build, paths, spec
@@ -81,7 +81,7 @@ def _coverage(options: Options) -> int:
         raise InfraError(f"{KERNEL} counts nothing of {', '.join(gone)}", remedy="correct kfunctest/coverage/lines.py")
     wrong = list(reasons.wrong(found, known))
     text = report.table(found, known) + "".join(f"{one}\n" for one in wrong)
-    (folder / TEXT).write_text(text)
+    files.write(folder / TEXT, text)
     sys.stdout.write(f"{text}line by line: {folder / 'report' / report.HTML}\n")
     return EXIT_MISSING if wrong else EXIT_COVERED
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from kfunctest import files
 from kfunctest.errors import GuestError, VmDied
 from kfunctest.guest import gcov
 from kfunctest.plugin import SESSION
@@ -38,7 +39,5 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
     for place, data in counted:
         file = folder / session.console.removesuffix(".log") / Path(place).name
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
-        partial.write_bytes(data)
-        partial.replace(file)
+        files.write(file, data)
     return result

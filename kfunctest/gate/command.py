@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from kfunctest import cache, shell
+from kfunctest import cache, files, shell
 from kfunctest.errors import SpecError
 from kfunctest.gate import ci, html, lists, record, text, verdict
 from kfunctest.gate.baseline import Baseline
@@ -82,8 +82,8 @@ def run(asked: Asked, known: Baseline, merged: Sequence[Matrix] | None = None) -
             by_name |= {row.kernel: lists.load(row.kernel) for row in judged.rows}
         page = Page(judged, by_name, known, verdict.judge(judged, by_name, known, asked.accepted))
         record.write(place.folder / record.NAME, judged, page.verdict)
-        (place.folder / MATRIX).write_text(text.whole(page), errors="backslashreplace")
-        (place.folder / html.NAME).write_text(html.render(page, place.folder))
+        files.write(place.folder / MATRIX, text.whole(page))
+        files.write(place.folder / html.NAME, html.render(page, place.folder))
         ci.report(page)
         sys.stdout.write(f"\nresults: {place.folder}\n{text.terminal(page)}")
         if interrupted:

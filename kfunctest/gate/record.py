@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
-from kfunctest import results
+from kfunctest import files, results
 from kfunctest.errors import SpecError
 from kfunctest.gate.matrix import Matrix, Row
 from kfunctest.gate.verdict import Finding, Verdict
@@ -28,9 +28,7 @@ def write(file: Path, matrix: Matrix, verdict: Verdict) -> None:
         **{name: _findings(getattr(verdict, name)) for name in ("bad", "unjudged", "known", "notes")},
     }
     data = {"format": FORMAT, "matrix": {**asdict(replace(matrix, rows=())), "rows": rows}, "verdict": found}
-    beside = file.with_name(f".{file.name}.partial")
-    beside.write_text(json.dumps(data, indent=1) + "\n")
-    beside.replace(file)
+    files.write(file, json.dumps(data, indent=1) + "\n")
 
 
 def read(file: Path) -> Matrix:

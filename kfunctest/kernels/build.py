@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from kfunctest import cache
+from kfunctest import cache, files
 from kfunctest.errors import InfraError
 from kfunctest.kernels import configured, fragments, inputs, make, patches, slot, toolchain
 from kfunctest.kernels.fragments import Wanted
@@ -215,6 +214,4 @@ def _keep_notes(folder: Path, place: slot.Slot) -> None:
 def _write(record: Path, key: str) -> None:
     with cache.space_guard():
         record.parent.mkdir(parents=True, exist_ok=True)
-        partial = record.with_suffix(f".partial-{os.getpid()}")
-        partial.write_text(json.dumps({"key": key}))
-        partial.replace(record)
+        files.write(record, json.dumps({"key": key}))

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Final
 
-from kfunctest import cache
+from kfunctest import cache, files
 from kfunctest.kernels.gitstore import Store
 from kfunctest.kernels.toolchain import Toolchain
 
@@ -37,9 +36,7 @@ def remember(place: Path, text: str) -> None:
     """Keep the configuration there."""
     with cache.space_guard():
         place.parent.mkdir(parents=True, exist_ok=True)
-        partial = place.with_suffix(f".partial-{os.getpid()}")
-        partial.write_text(text)
-        partial.replace(place)
+        files.write(place, text)
 
 
 def put(final: Path, text: str) -> None:

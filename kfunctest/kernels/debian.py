@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from kfunctest import cache, proc
+from kfunctest import cache, files, proc
 from kfunctest.errors import InfraError, SpecError
 from kfunctest.kernels import apt, modules
 from kfunctest.kernels.progress import Progress
@@ -104,9 +104,7 @@ def _recorded(record: Path) -> Fetched | None:
 def _record(record: Path, fetched: Fetched) -> None:
     with cache.space_guard():
         record.parent.mkdir(parents=True, exist_ok=True)
-        partial = record.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(fetched), indent=1))
-        partial.replace(record)
+        files.write(record, json.dumps(asdict(fetched), indent=1))
 
 
 def _resolve(spec: str, series: str | None, mirror: str | None, trust: str | None, progress: Progress) -> _Candidate:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from kfunctest import cache, proc
+from kfunctest import cache, files, proc
 from kfunctest.errors import InfraError, SpecError
 from kfunctest.kernels import apt, tarimport
 from kfunctest.kernels.debian import DEFAULT_SUITES, SERIES_SUITES
@@ -65,9 +65,7 @@ def fetch(spec: str, *, mirror: str | None, update: bool, progress: Progress, tr
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
         found = Imported(package.name, package.version, archive.suite, today, tree)
         record.parent.mkdir(parents=True, exist_ok=True)
-        partial = record.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(found), indent=1))
-        partial.replace(record)
+        files.write(record, json.dumps(asdict(found), indent=1))
         return found
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
-from kfunctest import shell
+from kfunctest import files, shell
 from kfunctest.errors import InfraError
 from kfunctest.kernels import paths, usersgit
 from kfunctest.kernels.progress import Progress
@@ -84,7 +84,7 @@ def _mutate(options: Options) -> int:
         return EXIT_GOOD
     rows = _judge(options, mutants, kept, log, suite)
     text = record.table([rows[one.id] for one in mutants])
-    (folder / record.TEXT).write_text(text)
+    files.write(folder / record.TEXT, text)
     sys.stdout.write(f"\n{text}results: {folder}\n")
     if any(row.fate is Fate.SURVIVED for row in rows.values()):
         return EXIT_SURVIVED

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from _pytest.outcomes import Exit  # pytest.exit.Exception, which mypy does not take for a class
 
-from kfunctest import results
+from kfunctest import files, results
 from kfunctest.errors import EXIT_INFRA, KfunctestError
 from kfunctest.plugin import BETWEEN, facts, phases, reporting
 from kfunctest.plugin import plan as plans
@@ -184,7 +184,7 @@ class Recorder:
             self._config.pluginmanager.getplugin(Statuses.NAME).could_not_tell()
         try:
             results.begin(self._file, run)
-            _point(self._folder.parent / LATEST, self._folder)
+            files.point(self._folder.parent / LATEST, self._folder.name)
         except OSError as error:
             self._cannot(error)
 
@@ -236,11 +236,3 @@ def _untested(run: Run) -> str:
     found = ", ".join(f"{one} of {kernel}" for kernel, one in run.unaccepted)
     accept = " ".join(dict.fromkeys(f"--accept-kfunc {one.name}" for _, one in run.unaccepted))
     return f"no test covers {found}; update the suite, or accept that with {accept}"
-
-
-def _point(link: Path, folder: Path) -> None:
-    """Let the link lead to the newest run, without a moment in which there is none."""
-    new = link.with_name(f".{LATEST}-{folder.name}")
-    new.unlink(missing_ok=True)
-    new.symlink_to(folder.name)
-    new.replace(link)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from kfunctest import files
 from kfunctest.reports import bpf_ci, html, junit, kcidb, ktap
 from kfunctest.results import Run
 
@@ -24,10 +25,4 @@ def everything(run: Run, folder: Path, kcidb_origin: str = kcidb.ORIGIN) -> None
     """Write all reports; each is there whole or not at all. Raises OSError for the first that cannot be written."""
     renderers: dict[str, Callable[[Run], str]] = {**FILES, "kcidb.json": partial(kcidb.render, origin=kcidb_origin)}
     for name, render in renderers.items():
-        partly = folder / f".{name}"
-        try:
-            partly.write_text(render(run), encoding="utf-8")
-            partly.replace(folder / name)
-        except OSError:
-            partly.unlink(missing_ok=True)
-            raise
+        files.write(folder / name, render(run))

@@ -24,7 +24,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from kfunctest import cache
+from kfunctest import cache, files
 from kfunctest.errors import InfraError
 
 #: One host thread for all vCPUs. With one each, a vCPU may run on in code that another has just patched (a static key),
@@ -114,9 +114,7 @@ def _cached(ask: Callable[[], Verdict]) -> Verdict:
     if verdict.conclusive:
         with cache.space_guard():
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(f".{os.getpid()}")
-            partial.write_text(json.dumps(asdict(verdict)))
-            partial.rename(path)
+            files.write(path, json.dumps(asdict(verdict)))
     return verdict
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 # Started by path and isolated (-I), so that no environment variable or working directory decides what is imported.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from kfunctest import proc
+from kfunctest import files, proc
 
 PR_SET_CHILD_SUBREAPER = 36
 CHUNK = 1 << 16
@@ -43,7 +43,7 @@ def main() -> int:
     wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake_write)
     signal.signal(signal.SIGTERM, lambda *_: None)
-    _write_whole(rundir / "keeper", str(os.getpid()))
+    files.write(rundir / "keeper", str(os.getpid()))
     try:
         with ExitStack() as stack:
             parent = os.pidfd_open(order["parent"])
@@ -109,12 +109,6 @@ def _reap_orphans() -> None:
                 with suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)
             os.wait()
-
-
-def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(text)
-    partial.rename(path)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from kfunctest import files
 from kfunctest.errors import InfraError
 from kfunctest.shell import resumable
 from kfunctest.trial.log import Log
@@ -55,7 +56,7 @@ def work(results: Path, kind: str, digest: str, *, fresh: bool = False) -> Itera
         if not resumed:
             log.add(begin={"digest": digest, "kind": kind})
         _prune(results, kind, folder)
-        point(results / f"{kind}-latest", folder.name)
+        files.point(results / f"{kind}-latest", folder.name)
         with resumable():
             yield Work(folder, log, resumed)
         log.add(end={})
@@ -103,11 +104,3 @@ def _in_use(folder: Path) -> bool:
     finally:
         os.close(handle)
     return False
-
-
-def point(link: Path, name: str) -> None:
-    """Let ``link`` lead to ``name`` beside it, without a moment in which there is none."""
-    new = link.with_name(f".{link.name}-{name}")
-    new.unlink(missing_ok=True)
-    new.symlink_to(name)
-    new.replace(link)

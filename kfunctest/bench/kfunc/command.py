@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kfunctest import shell
+from kfunctest import files, shell
 from kfunctest.bench.kfunc import clocks, experiment, figures, gate, items, plots, programs, table
 from kfunctest.bench.kfunc.experiment import Experiment, Plan
 from kfunctest.bench.kfunc.figures import Figures
@@ -113,7 +113,7 @@ def finish(found: Figures, folder: Path | None, baseline: Figures | None, allowe
     for line in lines:
         say(line)
     if folder:
-        (folder / "kfunc.md").write_text("\n".join(lines) + "\n")
+        files.write(folder / "kfunc.md", "\n".join(lines) + "\n")
         say(f"kept: {', '.join(map(str, [*kept, folder / 'kfunc.md']))}")
     if found.wrong:
         return EXIT_BAD

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
+from kfunctest import files
 from kfunctest.bench.kfunc.clocks import CLOCKS, TIME, Clock
 from kfunctest.errors import InfraError, SpecError
 
@@ -66,7 +67,7 @@ class Figures:
         """Write the record. Raises InfraError where that cannot be."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n")
+            files.write(path, json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n")
         except OSError as error:
             raise InfraError(f"{path} cannot be written ({error.strerror})", remedy="name another folder") from error
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from kfunctest import files
 from kfunctest.bench.kfunc import figures as names
 from kfunctest.bench.kfunc.figures import Figures, clock_of
 from kfunctest.bench.kfunc.stats import spread
@@ -40,9 +42,11 @@ def write(figures: Figures, folder: Path) -> list[Path]:
 
 
 def _save(figure: Figure, path: Path) -> Path:
+    drawn, kind = io.BytesIO(), path.suffix[1:]
+    figure.savefig(drawn, format=kind, dpi=144, metadata={"Date": None} if kind == "svg" else None)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=144, metadata={"Date": None} if path.suffix == ".svg" else None)
+        files.write(path, drawn.getvalue())
     except OSError as error:
         raise InfraError(f"{path} cannot be written ({error.strerror})", remedy="name another folder") from error
     return path
