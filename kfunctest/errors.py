@@ -15,7 +15,6 @@ from __future__ import annotations
 EXIT_USAGE = 4
 #: The machine, a tool or the network stopped the run. Nothing was learned about the kernel.
 EXIT_INFRA = 3
-
 #: The shell's status for a program that Ctrl-C ended.
 EXIT_INTERRUPTED = 130
 

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TextIO
 
-#: The shell's status for a program that Ctrl-C ended.
-EXIT_INTERRUPTED = 130
+from kfunctest.errors import EXIT_INTERRUPTED
+
 #: What stands in for a standard stream that is closed: in the place of output, something that refuses to be written.
 _CLOSED = ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY))
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kfunctest import contract, proc
+from kfunctest.kernels.model import Facts, Kernel
 
 RELEASE = "7.9.1+test-amd64"
 ENUMS = {
@@ -32,6 +33,18 @@ CONFIG = "".join(
 #: What tells by BTF that these four are built in.
 DRIVERS = ("v9fs_session_init", "p9_virtio_probe", "virtio_pci_probe", "virtcons_probe")
 MEMCG = "ptr struct"
+#: A kernel of which there is no image.
+NO_IMAGE = Kernel(
+    spec="none",
+    release="7.9.1",
+    image=Path("/nonexistent/vmlinuz"),
+    image_digest="",
+    modules=None,
+    origin="made by a test",
+    resolved=None,
+    config=None,
+    facts=Facts(enums=(), kfuncs=frozenset(), bpf_functions=frozenset(), memcg=True, btf_size=0),
+)
 _ENUM, _FUNC, _FUNC_PROTO, _DECL_TAG = 6, 12, 13, 17
 #: What refers to the type behind it; the last word of a type is ``void`` or one of _ENDS, with its name.
 _REFERS = {"ptr": 2, "typedef": 8, "volatile": 9, "const": 10, "restrict": 11, "tag": 18}

@@ -17,12 +17,12 @@ from kfunctest.bench.kfunc import command as kfunc
 from kfunctest.bench.memory import Watched
 from kfunctest.bench.mutants import Costs
 from kfunctest.kernels import source, spec
-from kfunctest.kernels.model import Facts, Kernel
 from kfunctest.mutate import building
 from kfunctest.results import JudgedKernel, Outcome, Result, Run
 from kfunctest.target import accelerator, capacity
 from kfunctest.target.accelerator import Accelerator
 from kfunctest.trial.suite import Ended
+from tests import fakekernel
 from tests.benching import noisy
 
 #: A command line for each subcommand.
@@ -36,7 +36,7 @@ FIGURES: dict[str, list[str]] = {
     "mutate": [],
 }
 UNEXPECTED = 1
-KERNEL = JudgedKernel("7.2", "7.2", "7.2", "", "v7.0", "identified by BTF")
+KERNEL = JudgedKernel(fakekernel.NO_IMAGE.id, "none", "7.9.1", "made by a test", "v7.0", "identified by BTF")
 
 
 class Suite:
@@ -49,7 +49,7 @@ class Suite:
     def __call__(self, _kernel: str, folder: Path, _words: Sequence[str], _tests: Sequence[str]) -> Ended:
         if not self.outcome:
             return Ended(-9, "Killed", None)
-        found = Result("test_a.py::test_usage", "7.2", self.outcome)
+        found = Result("test_a.py::test_usage", KERNEL.id, self.outcome)
         status = int(self.outcome.bad)
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / results.NAME
@@ -62,15 +62,11 @@ class Suite:
 @pytest.fixture
 def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
     """Replace kernels, the accelerator and whatever takes long by fakes."""
-    kernel = Kernel.__new__(Kernel)
-    facts = Facts((), frozenset(), frozenset(), memcg=True, btf_size=0)
-    for name, value in {"spec": "7.2", "name": "7.2", "release": "7.2", "image_digest": "7.2", "facts": facts}.items():
-        object.__setattr__(kernel, name, value)
     of = source.Source.__new__(source.Source)
     object.__setattr__(of, "words", "7.2")
     suite = Suite()
     cost = Cost(1.0, 1.0)
-    monkeypatch.setattr(spec, "resolve", lambda *_, **__: kernel)
+    monkeypatch.setattr(spec, "resolve", lambda *_, **__: fakekernel.NO_IMAGE)
     monkeypatch.setattr(source, "resolve", lambda *_, **__: of)
     monkeypatch.setattr(building, "recipe", lambda *_: None)
     monkeypatch.setattr(accelerator, "choose", lambda _: Accelerator("tcg", "", 1))
@@ -108,4 +104,4 @@ def test_memory_beyond_what_is_reckoned_with_is_unexpected(
 ) -> None:
     suite.peak = capacity.OVERHEAD + more
     assert bench.main(["memory"]) == status
-    assert "under tcg: 7.2 took 512 MiB beyond its own; 512 are reckoned with" in capsys.readouterr().out
+    assert "under tcg: 7.9.1 took 512 MiB beyond its own; 512 are reckoned with" in capsys.readouterr().out

@@ -13,22 +13,11 @@ from pathlib import Path
 import pytest
 
 from kfunctest.errors import InfraError, VmDied
-from kfunctest.kernels.model import Facts, Kernel
 from kfunctest.target import vm
 from kfunctest.target.accelerator import Accelerator
 from kfunctest.target.console import Console
+from tests.fakekernel import NO_IMAGE
 
-NO_KERNEL = Kernel(
-    spec="none",
-    release="7.9.1",
-    image=Path("/nonexistent/vmlinuz"),
-    image_digest="",
-    modules=None,
-    origin="made by a test",
-    resolved=None,
-    config=None,
-    facts=Facts(enums=(), kfuncs=frozenset(), bpf_functions=frozenset(), memcg=True, btf_size=0),
-)
 #: Seconds for a boot, and for everything around it.
 DEADLINE, AROUND = 2.0, 8.0
 Boot = Callable[[str], VmDied | InfraError]
@@ -47,7 +36,7 @@ def boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Boot:
         monkeypatch.setattr(vm, "command", lambda *_: ["sh", "-c", script, "sh"])
         started = time.monotonic()
         with pytest.raises((InfraError, VmDied)) as caught:
-            vm.boot(NO_KERNEL, Accelerator("kvm", "", 1), Console(tmp_path / "console"), vm.Shape()).__enter__()
+            vm.boot(NO_IMAGE, Accelerator("kvm", "", 1), Console(tmp_path / "console"), vm.Shape()).__enter__()
         assert time.monotonic() - started < DEADLINE + AROUND
         assert list(temporary.iterdir()) == []
         assert not processes_below(temporary), "a process of the VM lives on"
@@ -146,10 +135,10 @@ def test_a_kernel_that_is_given_no_root_is_not_to_blame(boot: Boot) -> None:
     ],
 )
 def test_a_kernel_that_checks_itself_has_more_time(option: str, factor: int) -> None:
-    kernel = replace(NO_KERNEL, config=((option, "y"), ("CONFIG_MEMCG", "y")))
+    kernel = replace(NO_IMAGE, config=((option, "y"), ("CONFIG_MEMCG", "y")))
     assert vm.instrumented(kernel) == factor
     assert vm.instrumented(replace(kernel, config=((option, "n"),))) == 1
 
 
 def test_a_kernel_whose_configuration_is_unknown_has_the_time_of_any() -> None:
-    assert vm.instrumented(replace(NO_KERNEL, config=None)) == 1
+    assert vm.instrumented(replace(NO_IMAGE, config=None)) == 1

@@ -196,7 +196,7 @@ def test_a_bug_in_the_set_up_is_no_verdict(tmp_path: Path) -> None:
     for file in SCRIPTS.iterdir():
         (tmp_path / "scripts" / file.name).symlink_to(file)
     (tmp_path / "kfunctest" / "setup").mkdir(parents=True)
-    for name in ("__init__.py", "run.py", "setup/__init__.py", "setup/start.py"):
+    for name in ("__init__.py", "errors.py", "run.py", "setup/__init__.py", "setup/start.py"):
         (tmp_path / "kfunctest" / name).write_bytes((CHECKOUT / "kfunctest" / name).read_bytes())
     for name, (words, status) in COMMANDS.items():
         script = tmp_path / "scripts" / name.split()[0]

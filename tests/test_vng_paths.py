@@ -15,23 +15,12 @@ import pytest
 
 from kfunctest import cache, proc
 from kfunctest.errors import InfraError
-from kfunctest.kernels.model import Facts, Kernel
 from kfunctest.target import bundle, keeper, machine, vm, vng_paths
 from kfunctest.target.accelerator import Accelerator
+from tests.fakekernel import NO_IMAGE
 
 ODD = 'a b,c=d:%s it\'s "q" \\x $HOME `id` \xe9 ;&(*'
 KVM = Accelerator("kvm", "", 1)
-KERNEL = Kernel(
-    spec="none",
-    release="7.9.1",
-    image=Path("/nonexistent/vmlinuz"),
-    image_digest="",
-    modules=None,
-    origin="made by a test",
-    resolved=None,
-    config=None,
-    facts=Facts(enums=(), kfuncs=frozenset(), bpf_functions=frozenset(), memcg=True, btf_size=0),
-)
 
 
 @pytest.fixture
@@ -92,12 +81,12 @@ def test_virtme_ng_gets_path_as_one_argument_of_the_kernel(monkeypatch: pytest.M
 
 
 def test_an_image_without_modules_is_booted_from_where_it_is(tmp_path: Path) -> None:
-    kernel = replace(KERNEL, image=tmp_path / ODD / "bzImage")
+    kernel = replace(NO_IMAGE, image=tmp_path / ODD / "bzImage")
     assert vng_paths.bootable(kernel, tmp_path) == kernel.image
 
 
 def test_modules_with_a_plain_path_are_used_where_they_are(tmp_path: Path) -> None:
-    kernel = replace(KERNEL, image=Path("/lib/modules/7.9.1/vmlinuz"), modules=Path("/lib/modules/7.9.1"))
+    kernel = replace(NO_IMAGE, image=Path("/lib/modules/7.9.1/vmlinuz"), modules=Path("/lib/modules/7.9.1"))
     assert vng_paths.bootable(kernel, tmp_path) == kernel.image
 
 
@@ -112,7 +101,7 @@ def test_a_build_tree_with_modules_is_reached_through_a_link(tmp_path: Path) -> 
     tree = tmp_path / ODD / "modules" / "linux"
     image = tree / "arch" / "x86" / "boot" / "bzImage"
     made(image, tree / ".config")
-    seen = vng_paths.bootable(replace(KERNEL, image=image, modules=tree), tmp_path)
+    seen = vng_paths.bootable(replace(NO_IMAGE, image=image, modules=tree), tmp_path)
     assert seen == tmp_path / "kernel/arch/x86/boot/bzImage"
     assert seen.samefile(image)
     assert (tmp_path / "kernel" / ".config").exists()
@@ -124,7 +113,7 @@ def test_an_installed_kernel_is_reached_with_its_modules_through_a_link(image: s
     root = tmp_path / ODD
     modules = root / "lib/modules/7.9.1"
     made(root / image, modules / "modules.dep")
-    seen = vng_paths.bootable(replace(KERNEL, image=root / image, modules=modules), tmp_path)
+    seen = vng_paths.bootable(replace(NO_IMAGE, image=root / image, modules=modules), tmp_path)
     assert seen == tmp_path / "kernel" / image
     assert seen.samefile(root / image)
     assert (tmp_path / "kernel/lib/modules/7.9.1/modules.dep").exists()
@@ -179,7 +168,7 @@ def test_a_cache_whose_name_a_guest_cannot_be_told(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.parametrize("folder", ["/dev/shm", "/run/user/0", "/var/tmp"])
 def test_modules_that_a_guest_does_not_see(folder: str) -> None:
-    kernel = replace(KERNEL, modules=Path(folder, "lib/modules/7.9.1"))
+    kernel = replace(NO_IMAGE, modules=Path(folder, "lib/modules/7.9.1"))
     with pytest.raises(InfraError, match=r"modules directory is at .*a guest sees nothing below"):
         vng_paths.check_files(kernel)
     vng_paths.check_files(replace(kernel, modules=None))
@@ -189,7 +178,7 @@ def test_modules_that_a_guest_does_not_see(folder: str) -> None:
 def test_an_image_that_a_guest_does_not_see(folder: str) -> None:
     """QEMU would boot it; tests of files map it, and would blame the kernel."""
     with pytest.raises(InfraError, match=r"the kernel's image is at .*a guest sees nothing below"):
-        vng_paths.check_files(replace(KERNEL, image=Path(folder, "vmlinuz"), modules=None))
+        vng_paths.check_files(replace(NO_IMAGE, image=Path(folder, "vmlinuz"), modules=None))
 
 
 def test_a_link_into_a_hidden_place_is_seen_through(tmp_path: Path) -> None:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from kfunctest import cache
-from kfunctest.errors import EXIT_INFRA, EXIT_USAGE, KfunctestError
-from kfunctest.run import EXIT_INTERRUPTED
+from kfunctest.errors import EXIT_INFRA, EXIT_INTERRUPTED, EXIT_USAGE, KfunctestError
 from kfunctest.setup import judged, needs, system, venv
 from kfunctest.setup.watch import say
 
