@@ -73,7 +73,9 @@ def run(asked: Asked, known: Baseline, merged: Sequence[Matrix] | None = None) -
     Raises InfraError where the results cannot be written, OSError where that fails later.
     """
     by_name = {entry.name: lists.load(entry.name) for entry in asked.entries}
-    with work(asked.results, "gate", asked.digest, fresh=asked.fresh or merged is not None) as place:
+    # Nothing is run for a merge, nor resumed: what a run depends on need not be here.
+    key = asked.digest if merged is None else ""
+    with work(asked.results, "gate", key, fresh=asked.fresh or merged is not None) as place:
         interrupted = False
         if merged is None:
             judged, interrupted = _judged(asked, by_name, place)
