@@ -27,6 +27,8 @@ class KfunctestError(Exception):
     """
 
     exit_status = EXIT_INFRA
+    #: Why an earlier boot failed, on account of which this one was not tried; empty where nothing was left untried.
+    untried = ""
 
     def __init__(self, problem: str, *, remedy: str = "", evidence: str = "") -> None:
         super().__init__(problem)
@@ -74,15 +76,20 @@ class GuestError(Exception):
 class VmDied(Exception):
     """The kernel died: it panicked, or reset the machine. ``what`` is one line, ``console`` the console's tail.
 
-    ``seen`` is evidence beyond the console's tail, such as the stacks of a kernel that hung.
+    ``seen`` is evidence beyond the console's tail, such as the stacks of a kernel that hung; ``booting`` is whether it
+    had not booted yet.
     """
 
-    def __init__(self, what: str, console: str, *, seen: str = "") -> None:
+    #: As of :class:`KfunctestError`.
+    untried = ""
+
+    def __init__(self, what: str, console: str, *, seen: str = "", booting: bool = False) -> None:
         shown = [what, f"the console's last lines:\n{console}", seen]
         super().__init__("\n\n".join(filter(None, shown)))
         self.what = what
         self.console = console
         self.seen = seen
+        self.booting = booting
 
 
 class VmHung(VmDied):

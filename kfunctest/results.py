@@ -86,6 +86,8 @@ class Result:
     properties: tuple[tuple[str, str], ...] = ()
     #: The file with the whole console of the VM that it ran in, in the run's folder; empty where it asked for none.
     console: str = ""
+    #: Where it first went another way than passing: setup, call, teardown, or boot where the kernel died as it booted.
+    phase: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,8 @@ class Run:
     status: int | None = None
     #: Why the run ended early, one line.
     stopped: str = ""
+    #: Whether it did so because as many were bad as it was to end for (``--maxfail``).
+    enough: bool = False
     #: Node ids that were to run, with their kernel's id: what has no result among them was never reached.
     planned: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
@@ -201,15 +205,16 @@ def write_line(file: Path, kind: str, content: Result | Between | Mapping[str, o
 def begin(file: Path, run: Run) -> None:
     """Start the file with the run's facts; ``planned`` among them. Raises OSError."""
     facts = asdict(run)
-    for later in ("results", "between", "ended", "status", "stopped"):
+    for later in ("results", "between", "ended", "status", "stopped", "enough"):
         del facts[later]
     file.write_bytes(b"")
     write_line(file, "run", {"format": FORMAT, **facts})
 
 
-def end(file: Path, *, ended: str, status: int, results: int, stopped: str = "") -> None:
-    """Close the file: ``results`` is how many result lines it must hold. Raises OSError."""
-    write_line(file, "end", {"ended": ended, "status": status, "results": results, "stopped": stopped})
+def end(file: Path, run: Run) -> None:
+    """Close the file of a run that has ended, with the number of result lines that it must hold. Raises OSError."""
+    closing = {name: getattr(run, name) for name in ("ended", "status", "stopped", "enough")}
+    write_line(file, "end", {**closing, "results": len(run.results)})
 
 
 def read(file: Path) -> Run:

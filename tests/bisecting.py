@@ -136,14 +136,15 @@ class PlayedSuite:
         outcome = marks.get(test.rpartition("_")[2], "passed")
         if outcome == "flaky":
             outcome = self._random.choice(["failed", "passed"])
-        message = f"expected 4096, seen 1, in {test}" if outcome != "passed" else ""
+        message, phase = (f"expected 4096, seen 1, in {test}", "call") if outcome != "passed" else ("", "")
         if marks.get("boot") == "no":
-            outcome, message = "crashed", "the kernel died while it booted: VFS: it is made up"
+            outcome, message, phase = "crashed", "the kernel died while it booted: VFS: it is made up", "boot"
         return Result(
             test,
             self.release,
             Outcome(outcome),
             seconds=self.seconds.get(test, 0.0),
+            phase=phase,
             message=message,
             reproduce=f"scripts/kfunc --kernel /x/y {test}",
         )
@@ -173,8 +174,9 @@ def leave(
     run = Run("2026-01-01T00:00:00+00:00", "pytest", "tcg", "QEMU 7", (judged,), "kfunctest 1", planned=every)
     infra = any(one.outcome is Outcome.INFRA for one in found)
     status = 1 if any(one.outcome.bad for one in found) else 3 if infra or run.unaccepted else 0
-    stopped = f"stopping after {failures} failures" if len(found) < len(every) else ""
-    return gating.leave(folder, replace(run, results=found, status=status, stopped=stopped))
+    enough = len(found) < len(every)
+    stopped = f"stopping after {failures} failures" if enough else ""
+    return gating.leave(folder, replace(run, results=found, status=status, stopped=stopped, enough=enough))
 
 
 def marks_of(kernel: Path) -> dict[str, str]:

@@ -56,7 +56,7 @@ def leave(folder: Path, run: Run, said: str = "") -> Ended:
     for between in run.between:
         results.write_line(file, "between", between)
     status = run.status or 0
-    results.end(file, ended="", status=status, results=len(run.results), stopped=run.stopped)
+    results.end(file, replace(run, status=status))
     return Ended(status, said, file, 1.0)
 
 

@@ -19,7 +19,6 @@ import pytest
 from kfunctest.errors import VmDied, VmLost
 from kfunctest.kernels.model import Facts, Kernel
 from kfunctest.plugin import SESSION
-from kfunctest.plugin.statuses import Statuses
 from kfunctest.target.accelerator import Accelerator
 from kfunctest.target.console import Console
 from kfunctest.target.vm import Vm

@@ -53,9 +53,10 @@ class Suite:
         status = int(self.outcome.bad)
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / results.NAME
-        results.begin(file, Run("", "", "tcg", "", (KERNEL,), planned=((found.test, found.kernel),)))
+        run = Run("", "", "tcg", "", (KERNEL,), "", (found,), status=status, planned=((found.test, found.kernel),))
+        results.begin(file, run)
         results.write_line(file, "result", found)
-        results.end(file, ended="now", status=status, results=1)
+        results.end(file, run)
         return Ended(status, "", file)
 
 

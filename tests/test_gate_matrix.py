@@ -44,7 +44,7 @@ def left(tmp_path: Path) -> WriteRun:
         for one in ended.run.results:
             results.write_line(file, "result", one)
         if end:
-            results.end(file, ended="", status=ended.run.status or 0, results=len(ended.run.results))
+            results.end(file, replace(ended.run, status=ended.run.status or 0))
         return found_in(Ended(status, "its last line", file))
 
     return write

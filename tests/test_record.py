@@ -169,7 +169,7 @@ def test_a_stop_in_the_middle_is_recorded_with_its_reason(tmp_path: Path, image:
     child = childsuite.write(
         tmp_path / "child",
         image,
-        "from kfunctest.plugin.ending import Stop\n"
+        "from kfunctest.plugin.stop import Stop\n"
         "def test_first(kernel): pass\n"
         "def test_second(kernel): raise Stop('the disk is full', 3)\n"
         "def test_third(kernel): pass\n",

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -37,7 +37,7 @@ def file(tmp_path: Path) -> Path:
     results.write_line(file, "result", PASSED)
     results.write_line(file, "result", CRASHED)
     results.write_line(file, "between", Between("7.2", PASSED.test, CRASHED.test, (WARNING,)))
-    results.end(file, ended="2026-01-01T00:01:00+00:00", status=1, results=2)
+    results.end(file, replace(RUN, results=(PASSED, CRASHED), ended="2026-01-01T00:01:00+00:00", status=1))
     return file
 
 
@@ -79,7 +79,7 @@ def test_a_file_of_another_format_is_incomplete(file: Path) -> None:
 def test_what_was_planned_and_not_reached_is_known(file: Path) -> None:
     results.begin(file, RUN)
     results.write_line(file, "result", PASSED)
-    results.end(file, ended="", status=0, results=1)
+    results.end(file, replace(RUN, results=(PASSED,), status=0))
     run = results.read(file)
     assert run.unreached == ((CRASHED.test, "7.2"),)
     assert not run.complete

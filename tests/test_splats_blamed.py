@@ -227,7 +227,7 @@ def test_what_is_left_behind_counts(run: Run) -> None:
     ran = run(
         "from kfunctest.errors import InfraError",
         "def test_good(vm, request):\n    session = request.config.stash[SESSION]\n"
-        "    session._owned.callback(lambda: session._say(InfraError('something was left behind')))",
+        "    session._owned.callback(lambda: session.left_behind.append(InfraError('something was left behind')))",
     )
     assert "something was left behind" in ran.text.splitlines()[-1]
     assert ran.status == 3

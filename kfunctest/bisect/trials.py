@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,15 +20,8 @@ from kfunctest.trial.trials import ALL, Image, Trials
 PRESENCE: Final = "(the kernel has the kfuncs)"
 #: Another: whether the kernel complains while no test runs.
 BETWEEN: Final = "(the kernel is quiet between tests)"
-#: What the VM says of a kernel that died before any test could run. (kfunctest/target/vm.py: boot)
-_DEAD_AT_BOOT: Final = re.compile(
-    r"(?:not tried: .*the last: )?the kernel (?:died|reset the machine) while it booted.*"
-)
 #: pytest's status where it collected no test.
 _NO_TESTS: Final = 5
-#: Why a run ended that was told to end when so many were bad; one that fails in its teardown, too, counts as two.
-#: (_pytest/main.py: Session.pytest_runtest_logreport)
-_STOPPED: Final = re.compile(r"stopping after \d+ failures")
 #: Words, each with a value, that let a run end early. Others may spread it over processes.
 _PLAIN: Final = ("-k", "-m", "--accel")
 _GOOD: Final = (Outcome.PASSED, Outcome.XFAILED)
@@ -90,19 +82,12 @@ class ImageTrials(Trials):
         words = (*tests.words, f"--maxfail={tests.enough}") if tests.enough else tests.words
         image = Image(made.folder, made.release, made.image)
         ran = self.run(image, f"{commit[:12]}-{number}", words, tests.tests)
-        cut = tests.enough > 0 and _stopped_by_a_test(ran)
+        cut = tests.enough > 0 and ran.fault is Fault.ENOUGH
         skipped = ran.fault is Fault.NOTHING_JUDGED and bool(ran.results)
         if ran.fault and not cut and not skipped:
             wrong = ran.status in (EXIT_USAGE, _NO_TESTS)
             raise (SpecError if wrong else InfraError)(f"the tests could not be run: {ran.problem}")
         return replace(_trial(ran, made, commit, purpose), cut=cut)
-
-
-def _stopped_by_a_test(ran: SuiteRun) -> bool:
-    """Whether nothing is wrong with the run but that it ended early, and for the one reason that it was to end for."""
-    if ran.fault is not Fault.STOPPED or ran.run is None or not _STOPPED.fullmatch(ran.run.stopped):
-        return False
-    return any(one.outcome.bad or one.outcome is Outcome.INFRA for one in ran.results.values())
 
 
 def _trial(ran: SuiteRun, made: Made, commit: str, purpose: Purpose) -> Trial:
@@ -132,7 +117,7 @@ def _trial(ran: SuiteRun, made: Made, commit: str, purpose: Purpose) -> Trial:
 def _never_booted(found: Iterable[Result]) -> str:
     """Why no test was reached at all, where the kernel died each time before it had booted."""
     judged = [one for one in found if one.outcome is not Outcome.SKIPPED]
-    dead = [one for one in judged if one.outcome is Outcome.CRASHED and _DEAD_AT_BOOT.match(one.message)]
+    dead = [one for one in judged if one.outcome is Outcome.CRASHED and one.phase == "boot"]
     return f"it does not boot: {one_line(dead[0].message)}" if dead and len(dead) == len(judged) else ""
 
 

@@ -20,7 +20,7 @@ def judge(path: str, target: str, function: str, extensions: list[str]) -> dict[
         court = _Extensions(path, extensions, extended.programs[target].fd, function)
         try:
             court.sit()
-            return {name: (error, log) for name, (error, log, _) in court.verdicts().items()}
+            return {name: verdict[:2] for name, verdict in court.verdicts().items()}
         finally:
             court.close()
 

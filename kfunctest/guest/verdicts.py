@@ -36,9 +36,6 @@ PACKET = (1, 3, 4, 6, 8, 10, 11, 12)
 #: Bytes of the packet that a test run gets, as in the kernel's test_loader.c.
 PACKET_SIZE = 64
 
-#: Stands for the log of a program that was not loaded, since what it attaches to by BTF is not in this kernel.
-NO_TARGET = "this kernel lacks the attach target"
-
 #: Sections that libbpf 1.1 does not know, with the numbers of BPF_PROG_TYPE_* and of the attach type (linux/bpf.h).
 _NEWER_SECTIONS = {
     "tcx/ingress": (3, 46),
@@ -55,7 +52,7 @@ _NEWER_SECTIONS = {
     "tp_btf.s/sys_enter": (26, 23),
 }
 
-Verdict = tuple[int, str, int]
+Verdict = tuple[int, str, int, bool]
 Code = tuple[bytes, int]
 
 
@@ -64,7 +61,8 @@ def judge(path: str, programs: Sequence[Sequence[Any]]) -> dict[str, Verdict]:
 
     ``programs`` holds name, log level, BPF_F_* flags, and whether to run the program once if it is accepted.
     A verdict is the errno (0: accepted), the verifier's log (always there for a refused program, for an accepted one
-    with a log level), and the result of the run, 0 without one.
+    with a log level), the result of the run, 0 without one, and whether the kernel lacks what the program attaches to
+    by BTF: it is not loaded then, and the log says what that is.
     Raises KeyError for a name that is not in the object, BpfError when the object cannot be relocated, a map cannot be
     made, or a run fails; nothing stays loaded.
     """
@@ -86,6 +84,7 @@ class Court:
         self._log, self._log_address = log_buffer(LOG_SIZE)
         self._callback = PREPARE_LOAD(self._judge)  # libbpf keeps the pointer
         self.found: dict[str, tuple[int, str]] = {}
+        self._lacking: set[str] = set()
         self.loaded: dict[str, tuple[int, int]] = {}
         self.failure: BaseException | None = None
 
@@ -133,7 +132,10 @@ class Court:
             missing = self._lib.c.bpf_program__set_attach_target(program.pointer, 0, target.encode())
             if missing:
                 program.autoload = False
-                why = NO_TARGET if -missing in (errno.ESRCH, errno.ENOENT) else "libbpf refuses the attach target"
+                why = "libbpf refuses the attach target"
+                if -missing in (errno.ESRCH, errno.ENOENT):
+                    self._lacking.add(program.name)
+                    why = "this kernel lacks the attach target"
                 self.found[program.name] = -missing, f"{why} {kind}/{target}"
 
     def verdicts(self) -> dict[str, Verdict]:
@@ -144,7 +146,7 @@ class Court:
             if name in self.loaded and self.wanted[name][2]:
                 fd, kind = self.loaded[name]
                 result = self._lib.run_once(fd, name, packet=bytes(PACKET_SIZE) if kind in PACKET else None)
-            results[name] = (error, log, result)
+            results[name] = (error, log, result, name in self._lacking)
         return results
 
     def close(self) -> None:

@@ -3,15 +3,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 from kfunctest.mutate.catalogue import Mutant
 from kfunctest.results import Outcome, Result, Run
-
-#: The first phase that failed, as the results' details begin.
-_PHASE = re.compile(r"^=== (setup|call|teardown) ===$", re.MULTILINE)
 
 
 class Fate(StrEnum):
@@ -89,12 +85,7 @@ def how(result: Result) -> How:
 
 
 def _speaks(result: Result) -> bool:
-    return result.outcome.bad and _phase(result) != "setup"
-
-
-def _phase(result: Result) -> str:
-    found = _PHASE.search(result.details)
-    return found[1] if found else ""
+    return result.outcome.bad and result.phase not in ("boot", "setup")
 
 
 def _lost(result: Result) -> bool:

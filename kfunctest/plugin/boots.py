@@ -12,8 +12,6 @@ from kfunctest.target.vm import Shape
 
 #: After how many failed boots in a row no further one is tried.
 ENOUGH = 2
-#: How the message of a test begins that got no VM since others had not.
-NOT_TRIED = f"not tried: {ENOUGH} boots in a row had failed; the last: "
 
 
 class Boots:
@@ -37,6 +35,12 @@ class Boots:
 
 
 def _not_tried(last: VmDied | InfraError) -> VmDied | InfraError:
+    before = f"not tried: {ENOUGH} boots in a row had failed; the last: "
+    error: VmDied | InfraError
     if isinstance(last, VmDied):
-        return type(last)(f"{NOT_TRIED}{last.what}", last.console)
-    return InfraError(f"{NOT_TRIED}{last.problem}", remedy=last.remedy)
+        error = type(last)(f"{before}{last.what}", last.console, booting=last.booting)
+        error.untried = last.what
+    else:
+        error = InfraError(f"{before}{last.problem}", remedy=last.remedy)
+        error.untried = str(last)
+    return error

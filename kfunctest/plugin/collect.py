@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from pathlib import Path
 
 import pytest
 
 import kfunctest.annotations as programs
 from kfunctest.kernels.model import Kernel
-from kfunctest.plugin.ending import Stop
 from kfunctest.plugin.session import Session
+from kfunctest.plugin.stop import Stop
 
 #: Where the tests are that judge a kernel.
 SUITE = Path(__file__).resolve().parents[2] / "selftests"
@@ -72,3 +73,15 @@ def may_ask_for_a_kernel(config: pytest.Config) -> bool:
     suite = any(SUITE.is_relative_to(path) or path.is_relative_to(SUITE) for path in paths)
     excluded = re.search(r"\bnot kfunc\b", config.option.markexpr)
     return suite and not excluded and not config.option.collectonly
+
+
+def nothing_selected(config: pytest.Config, left_out: Container[str]) -> str:
+    """What chose no test, and how to see them all, in one line; ``left_out``: markers of tests that were left out."""
+    given = (("-k", config.option.keyword), ("-m", config.option.markexpr))
+    words = [f"{option} {text!r}" for option, text in given if text]
+    on_request = [f"-m {name}" for name in ON_REQUEST if name in left_out]
+    only = f"; some run only where they are asked for: {', '.join(on_request)}" if on_request else ""
+    return (
+        f"no test was selected by {' and '.join(words) or 'these paths'}; "
+        f"scripts/kfunc --collect-only -q lists their names{only}"
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kfunctest.plugin import SESSION
+from kfunctest.plugin import RECORD, SESSION
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -82,11 +82,10 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
 def pytest_configure(config: pytest.Config) -> None:
     """Attach the session. Nothing is looked up until a test asks for a kernel."""
     from kfunctest import cache
-    from kfunctest.plugin import record, splats
-    from kfunctest.plugin.closing import Closing
+    from kfunctest.plugin import record, terminal
     from kfunctest.plugin.ending import Ending
     from kfunctest.plugin.session import Session
-    from kfunctest.plugin.statuses import Statuses
+    from kfunctest.plugin.splats import Splats
 
     cache.hold_own_environment()
     config.addinivalue_line(
@@ -97,13 +96,14 @@ def pytest_configure(config: pytest.Config) -> None:
         "boot(append, without, memory): in a VM whose kernel gets these arguments beyond the usual ones, lacks those, "
         "or that has this much memory",
     )
+    session = config.stash[SESSION] = Session(config)
     ending = Ending(config)
+    splats = Splats(config, ending)
+    config.stash[RECORD] = record.of_this_process(config, session, splats, ending)
+    config.pluginmanager.register(terminal, "kfunctest-terminal")
     config.pluginmanager.register(ending, "kfunctest-ending")
-    config.pluginmanager.register(Statuses(config), Statuses.NAME)
-    config.pluginmanager.register(Closing(config, ending), "kfunctest-closing")
-    config.stash[SESSION] = Session(config, ending)
-    record.register(config, config.stash[SESSION], ending)
-    splats.register(config)
+    config.pluginmanager.register(config.stash[RECORD], "kfunctest-record")
+    config.pluginmanager.register(splats, "kfunctest-splats")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -114,11 +114,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Reach the machine to judge. Under pytest-xdist, fetch the kernels and name them: its workers have no terminal."""
-    from kfunctest.plugin import collect, ending
+    from kfunctest.plugin import collect, stop
 
     config = session.config
     if sys.flags.optimize:
-        config.stash[SESSION].impossible = ending.no_asserts()
+        config.stash[SESSION].impossible = stop.no_asserts()
         return
     if hasattr(config, "workerinput") or not collect.may_ask_for_a_kernel(config):
         return
@@ -180,11 +180,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """End what runs, once fixtures are done with it: should it leave something behind, the status must say so."""
-    from kfunctest.plugin.statuses import Statuses
-
-    session.config.stash[SESSION].close()
-    session.config.pluginmanager.getplugin(Statuses.NAME).decide(session)
+    """End the run, when fixtures and pytest-xdist's workers have ended."""
+    session.config.stash[RECORD].finish(session)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -197,12 +194,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Tell crashed, hung and infra from failed, after all other plugins: a mark xfail excuses none of these."""
-    report = yield
-    if item.get_closest_marker("kfunc"):
-        from kfunctest.plugin import outcomes
+    """Decide on the phase, after all other plugins."""
+    from kfunctest.plugin import phases
+    from kfunctest.plugin.outcome import Seen
 
-        outcomes.annotate(item, call, report)
-        if "vm" in getattr(item, "fixturenames", ()) and (carried := outcomes.of(report)):
-            carried["console"] = item.config.stash[SESSION].console
+    report = yield
+    splats = item.config.pluginmanager.getplugin("kfunctest-splats")  # -p no:kfunctest-splats: no kernel is looked at
+    phases.judge(item, call, report, splats.seen(item, report.when) if splats else Seen())
     return report

@@ -12,7 +12,7 @@ import pytest
 from kfunctest.errors import EXIT_INFRA, KfunctestError, SpecError
 from kfunctest.kernels.model import Kernel
 from kfunctest.plugin import SESSION
-from kfunctest.plugin.ending import Stop
+from kfunctest.plugin.stop import Stop
 
 #: Under which key a worker of pytest-xdist is told what its controller has resolved.
 KERNELS = "kfunctest_kernels"

@@ -16,13 +16,14 @@ import pytest
 from _pytest.outcomes import Exit  # pytest.exit.Exception, which mypy does not take for a class
 
 from kfunctest import files, results
-from kfunctest.errors import EXIT_INFRA, KfunctestError
+from kfunctest.errors import KfunctestError
 from kfunctest.plugin import BETWEEN, facts, phases, reporting
 from kfunctest.plugin import plan as plans
-from kfunctest.plugin.ending import Ending, Stop, stop
+from kfunctest.plugin.ending import Ending, Why
 from kfunctest.plugin.sendable import fit
 from kfunctest.plugin.session import Session
-from kfunctest.plugin.statuses import Statuses
+from kfunctest.plugin.splats import Splats
+from kfunctest.plugin.stop import Stop, stop
 from kfunctest.results import Between, Result, Run
 
 #: Under which key a worker of pytest-xdist finds the channel for its plan.
@@ -30,18 +31,21 @@ PLAN = "kfunctest_plan"
 LATEST = "latest"
 
 
-def register(config: pytest.Config, session: Session, ending: Ending) -> None:
-    """Record the run of this process, or tell the process that does."""
+def of_this_process(config: pytest.Config, session: Session, splats: Splats, ending: Ending) -> Recorder | Reporter:
+    """What records the run of this process, or tells the process that does."""
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)
-    plugin = Recorder(config, session, ending) if worker is None else Reporter(session, worker.get(PLAN))
-    config.pluginmanager.register(plugin, "kfunctest-record")
+    if worker is None:
+        return Recorder(config, session, splats, ending)
+    return Reporter(session, splats, ending, worker.get(PLAN))
 
 
 class Reporter:
     """In a worker of pytest-xdist: says what it has collected."""
 
-    def __init__(self, session: Session, channel: Any) -> None:
+    def __init__(self, session: Session, splats: Splats, ending: Ending, channel: Any) -> None:
         self._session = session
+        self._splats = splats
+        self._ending = ending
         self._channel = channel
 
     @pytest.hookimpl(tryfirst=True)
@@ -55,11 +59,11 @@ class Reporter:
         """Let a report through whatever its test, a console or a program said."""
         return fit((yield))
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """The same for what was seen after the last test."""
-        output: dict[str, Any] = getattr(session.config, "workeroutput", {})
-        output[BETWEEN] = fit(output.get(BETWEEN, []))
+    def finish(self, session: pytest.Session) -> None:
+        """As the Recorder, as far as it goes without results; xdist sends what is left for the controller."""
+        self._splats.finish(session)
+        self._session.close()
+        self._ending.decide(session, None)
 
 
 def _plan(session: pytest.Session, ours: Session) -> plans.Plan:
@@ -73,9 +77,10 @@ def _plan(session: pytest.Session, ours: Session) -> plans.Plan:
 class Recorder:
     """In the one process that sees every report: pytest itself, or pytest-xdist's controller."""
 
-    def __init__(self, config: pytest.Config, session: Session, ending: Ending) -> None:
+    def __init__(self, config: pytest.Config, session: Session, splats: Splats, ending: Ending) -> None:
         self._config = config
         self._session = session
+        self._splats = splats
         self._ending = ending
         self._commands = reporting.Commands(config)
         config.pluginmanager.register(self._commands, "kfunctest-github")
@@ -86,6 +91,7 @@ class Recorder:
         self._results: list[Result] = []
         self._between: list[Between] = []
         self._stopped = ""
+        self._enough = False
         #: Why the file cannot be written, one line. Nothing is added to a file that lost a line.
         self._trouble = ""
 
@@ -126,7 +132,7 @@ class Recorder:
         """Record a test as soon as its last phase has ended."""
         if report.nodeid not in self._plan:
             return
-        for found in phases.between(report):
+        for found in phase.between if (phase := phases.of(report)) else ():
             self.add_between(found)
         key = (report.nodeid, getattr(report, "worker_id", ""))
         if report.when == phases.WORKER_DIED:
@@ -150,15 +156,21 @@ class Recorder:
         """Remember that pytest broke."""
         self._stopped = f"internal error: {excinfo.exconly()}".splitlines()[0]
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Close the file with the run's status, which everybody else has decided on by now."""
+    def finish(self, session: pytest.Session) -> None:
+        """The end of the run, in its order. Fixtures are done with the VM by now."""
+        for found in self._splats.finish(session):
+            self.add_between(found)
+        self._session.close()
         if self._run is None and self._stopped and self._session.resolved:
             self._begin(anyway=True)  # a kernel that cannot be judged at all, which a reader must learn
         for key in [key for key, reports in self._phases.items() if any(not report.passed for report in reports)]:
             self._add(key)  # its teardown was interrupted; what it found before is true
+        bound = session.config.option.maxfail
+        self._enough = not self._stopped and bool(session.shouldfail) and 0 < bound <= session.testsfailed
         self._stopped = self._stopped or str(session.shouldfail or session.shouldstop or "")
-        if run := self.run:
+        run = self.run
+        self._ending.decide(session, run)
+        if run:
             self._end(session, run)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -180,8 +192,6 @@ class Recorder:
                 return
             stop(error)
         self._run = run
-        if run.unaccepted and not anyway:
-            self._config.pluginmanager.getplugin(Statuses.NAME).could_not_tell()
         try:
             results.begin(self._file, run)
             files.point(self._folder.parent / LATEST, self._folder.name)
@@ -204,35 +214,23 @@ class Recorder:
 
     def _end(self, session: pytest.Session, run: Run) -> None:
         """Write the reports, then the last line: a run that is killed on the way has none."""
-        if session.exitstatus == pytest.ExitCode.OK and run.unreached:
-            session.exitstatus = EXIT_INFRA
-            self._ending.add(Stop(f"{len(run.unreached)} tests that were to run have no result; run again", EXIT_INFRA))
-        if run.unaccepted:
-            self._ending.add(Stop(_untested(run), EXIT_INFRA))
-        recorded, now, status = not self._trouble, results.now(), int(session.exitstatus)
-        self._run = replace(run, ended=now, status=status, stopped=self._stopped)
+        recorded, status = not self._trouble, int(session.exitstatus)
+        self._run = replace(run, ended=results.now(), status=status, stopped=self._stopped, enough=self._enough)
         try:
             reporting.write(self._run, self._folder, self._config)
         except OSError as error:
             self._cannot(error)
-        if self._trouble and status == 0:
-            session.exitstatus = status = EXIT_INFRA
+        session.exitstatus = status = self._ending.status(status)
+        self._run = replace(self._run, status=status)
         if not recorded:
             return
         try:
-            results.end(self._file, ended=now, status=status, results=len(self._results), stopped=self._stopped)
+            results.end(self._file, self._run)
         except OSError as error:
             self._cannot(error)
-            session.exitstatus = status or EXIT_INFRA
+            session.exitstatus = self._ending.status(status)
 
     def _cannot(self, error: OSError) -> None:
         if not self._trouble:
             self._trouble = f"{self._folder} cannot be written ({error.strerror}); choose another with --results"
-            self._ending.add(Stop(self._trouble, EXIT_INFRA))
-
-
-def _untested(run: Run) -> str:
-    """What no test covers, and the remedy, in one line."""
-    found = ", ".join(f"{one} of {kernel}" for kernel, one in run.unaccepted)
-    accept = " ".join(dict.fromkeys(f"--accept-kfunc {one.name}" for _, one in run.unaccepted))
-    return f"no test covers {found}; update the suite, or accept that with {accept}"
+            self._ending.untold(Why.NOT_RECORDED, self._trouble)

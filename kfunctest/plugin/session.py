@@ -23,8 +23,7 @@ from kfunctest.kernels import spec
 from kfunctest.kernels.model import Kernel
 from kfunctest.plugin import asked, header, targets, waiting
 from kfunctest.plugin.boots import Boots
-from kfunctest.plugin.ending import Ending, Stop, none_of_the_kfuncs, stop
-from kfunctest.plugin.statuses import Statuses
+from kfunctest.plugin.stop import Stop, none_of_the_kfuncs, stop
 from kfunctest.plugin.verdicts import Verdicts
 from kfunctest.target import accelerator, machine, vng_paths
 from kfunctest.target.console import Console
@@ -44,9 +43,8 @@ KEPT_RUNS = 5
 class Session:
     """One run. Kernels are resolved at the first question about them; one VM runs at a time."""
 
-    def __init__(self, config: pytest.Config, ending: Ending) -> None:
+    def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._ending = ending
         self._header: list[str] = []
         #: Why tests cannot be collected, by their functions.
         self.not_collected: dict[object, Stop] = {}
@@ -67,6 +65,8 @@ class Session:
         self.console_at = 0
         #: Called with a VM that answers before another one takes its place.
         self.before_end: Callable[[Vm], None] = lambda _vm: None
+        #: What a machine that was used could not be rid of again.
+        self.left_behind: list[KfunctestError] = []
         self._owned = ExitStack()
 
     @property
@@ -120,12 +120,9 @@ class Session:
             for line in self._header:
                 reporter.write_line(line)
 
-    def some_without_kfuncs(self) -> bool:
-        """Whether kernels without the kfuncs were among those to judge; the run's last line will name them."""
-        absent = self._without_kfuncs() if self._header else []
-        if absent:
-            self._ending.add(none_of_the_kfuncs([kernel.release for kernel in absent]))
-        return bool(absent)
+    def some_without_kfuncs(self) -> list[str]:
+        """The releases of kernels without the kfuncs that were among those to judge."""
+        return [kernel.release for kernel in self._without_kfuncs()] if self._header else []
 
     def _without_kfuncs(self) -> list[Kernel]:
         return [kernel for kernel in self.kernels if self.contract(kernel) is None]
@@ -231,7 +228,7 @@ class Session:
         self.console = console.path.name
         try:
             if living := self._living:
-                return self._owned.enter_context(living.open(kernel, console, self._say))
+                return self._owned.enter_context(living.open(kernel, console, self.left_behind.append))
             with waiting.booting(self._config, kernel.release):
                 booted = self._owned.enter_context(boot(kernel, self.accelerator, console, shape))
             if self._config.getoption("frantic"):
@@ -285,10 +282,6 @@ class Session:
     def versions(self) -> str:
         """What matters beside the kernel, in one line. Raises InfraError."""
         return self._living.versions if self._living else machine.versions()
-
-    def _say(self, error: KfunctestError) -> None:
-        self._ending.add(Stop(str(error), error.exit_status, error.evidence))
-        self._config.pluginmanager.getplugin(Statuses.NAME).could_not_tell()
 
     def _or_exit(self, work: Callable[[], T]) -> T:
         """``work()``, or the end of the whole run in one line with the error's documented status."""

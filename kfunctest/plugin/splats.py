@@ -4,39 +4,34 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 from _pytest.outcomes import Exit  # pytest.exit.Exception, which mypy does not take for a class
 
-from kfunctest.errors import EXIT_INFRA, VmDied, VmLost
-from kfunctest.plugin import ADDED, BETWEEN, COMPLAINT, COMPLAINTS, DOUBTS, SESSION, phases, plan
-from kfunctest.plugin.ending import Stop
-from kfunctest.plugin.expected import HELP, Expected, expectations
-from kfunctest.plugin.statuses import Statuses
-from kfunctest.results import Between, Outcome, Splat
+from kfunctest.errors import VmDied, VmLost
+from kfunctest.plugin import BETWEEN, DOUBTS, SESSION, phases, plan
+from kfunctest.plugin.ending import Ending, Why
+from kfunctest.plugin.expected import HELP, expectations
+from kfunctest.plugin.outcome import Seen
+from kfunctest.plugin.phases import SHOWN
+from kfunctest.plugin.sendable import fit
+from kfunctest.results import Between, Splat
 from kfunctest.target.vm import Vm
 from kfunctest.target.watch import Found, Watch
 
 #: What runs on a machine that goes on living, and logged what others did, instead of an accelerator's name.
 NATIVE = "native"
-#: Lines of the kernel's log that a failure shows on the terminal; reports have all of it.
-SHOWN = 60
-
-
-def register(config: pytest.Config) -> None:
-    """Watch the kernels of this run."""
-    config.addinivalue_line("markers", HELP)
-    config.pluginmanager.register(Splats(config), "kfunctest-splats")
 
 
 class Splats:
     """The plugin, in every process that runs tests or prints what came of them."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, ending: Ending) -> None:
         self._config = config
+        self._ending = ending
         self._watch: Watch | None = None
         #: The test that uses the VM now, or None; and the names of the last one and its kernel.
         self._item: pytest.Item | None = None
@@ -49,6 +44,7 @@ class Splats:
         self._unreported: list[Between] = []
         self._between: list[Between] = []
         self._doubts: list[str] = []
+        config.addinivalue_line("markers", HELP)
         config.stash[SESSION].before_end = self._last_look
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -106,58 +102,53 @@ class Splats:
                 self._item = None
                 self._after = self._names(item)
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """A complaint that was not expected makes a failure of anything; so does the absence of one that was."""
-        report = yield
-        if report.when == "setup":
+    def seen(self, item: pytest.Item, phase: str) -> Seen:
+        """What the kernel logged in the phase of this test that has just ended: setup, call or teardown."""
+        if phase == "setup":
             self._earlier = ()
         expected = expectations(item)
-        seen = [replace(splat, expected=expected.covers(splat)) for splat in self._found.splats]
+        splats = tuple(replace(splat, expected=expected.covers(splat)) for splat in self._found.splats)
         log, self._found = self._found.log, Found()
-        self._earlier = (*self._earlier, *seen)
-        added: dict[str, Any] = {"splats": [asdict(splat) for splat in seen], "log": log}
-        if why := _why(seen, expected, self._earlier, report):
-            complaint = "" if all(splat.expected for splat in seen) else why
-            added |= {"outcome": str(Outcome.FAILED), "message": _fail(report, why, seen), COMPLAINT: complaint}
-        if log and report.failed:
-            report.sections.append(("kernel log", "\n".join(log.splitlines()[-SHOWN:])))
-        added["between"] = [asdict(between) for between in self._unreported]
-        self._unreported = []
-        item.stash[ADDED] = added
-        return report
+        self._earlier = (*self._earlier, *splats)
+        between, self._unreported = tuple(self._unreported), []
+        complaint = absent = ""
+        if unexpected := [splat for splat in splats if not splat.expected]:
+            more = f" (and {len(unexpected) - 1} more)" if len(unexpected) > 1 else ""
+            complaint = f"the kernel complained: {unexpected[0].kind}: {unexpected[0].line}{more}"
+        elif phase == "call" and (missing := expected.absent(self._earlier)):
+            absent = f"the kernel was expected to complain, and did not: {', '.join(missing)}"
+        return Seen(splats, log, complaint, absent, between)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what is said of the time before a test, in the process that decides on the run's status."""
-        said: dict[str, Any] = getattr(report, "kfunctest", {})
-        self._keep(said.get("between", ()))
+        if phase := phases.of(report):
+            self._keep(phase.between)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: object) -> None:
         """The same, for the time after the last test of a worker of pytest-xdist."""
         output: dict[str, Any] = getattr(node, "workeroutput", {})
-        self._keep(output.get(BETWEEN, ()))
+        self._keep(phases.between_of(output.get(BETWEEN, ())))
         self._doubt(output.get(DOUBTS, ()))
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Look once more, at the end of the run. Who interrupts it does not wait for more than that."""
+    def finish(self, session: pytest.Session) -> tuple[Between, ...]:
+        """Look once more, at the end of the run. Who interrupts it does not wait for more than that.
+
+        Returns what is on no test's report; a worker of pytest-xdist tells its controller instead.
+        """
         self._next = ""
         self._look_between(lambda watch: watch.look("the run ends", always=True))
         if (running := self._config.stash[SESSION].running) and session.exitstatus != pytest.ExitCode.INTERRUPTED:
             self._last_look(running)
         self._watch = None
-        left = [asdict(between) for between in self._unreported]
         output: dict[str, Any] | None = getattr(self._config, "workeroutput", None)
         if output is not None:
-            output[BETWEEN] = left
+            output[BETWEEN] = fit([asdict(between) for between in self._unreported])
             output[DOUBTS] = self._doubts
-            return
-        self._keep(left)
+            return ()
+        self._keep(self._unreported)
         self._doubt(self._doubts)
-        recorder = self._config.pluginmanager.getplugin("kfunctest-record")
-        for between in self._unreported:
-            recorder.add_between(between)
+        return tuple(self._unreported)
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -207,16 +198,15 @@ class Splats:
         if found.splats:
             self._unreported.append(Between(kernel, after, before, found.splats))
 
-    def _keep(self, found: Iterable[dict[str, Any]]) -> None:
-        self._between += phases.between_of(found)
-        if self._between and (statuses := self._config.pluginmanager.getplugin(Statuses.NAME)):
-            statuses.speaks_against_a_kernel()
+    def _keep(self, found: Iterable[Between]) -> None:
+        self._between += found
+        if self._between:
+            self._ending.speaks_against_a_kernel()
 
     def _doubt(self, lines: Iterable[str]) -> None:
         """Say in the process that decides on the run's status what could not be looked for."""
         for line in lines:
-            self._config.pluginmanager.getplugin("kfunctest-ending").add(Stop(line, EXIT_INFRA))
-            self._config.pluginmanager.getplugin(Statuses.NAME).could_not_tell()
+            self._ending.untold(Why.NOT_LOOKED_FOR, line)
 
 
 def where(between: Between) -> str:
@@ -224,31 +214,6 @@ def where(between: Between) -> str:
     since = f"after {between.after}" if between.after else "while booting"
     until = f"before {between.before}" if between.before else "at the end of the run"
     return f"{between.kernel}, {since}, {until}:"
-
-
-def _why(seen: Sequence[Splat], expected: Expected, all_seen: Sequence[Splat], report: pytest.TestReport) -> str:
-    """Why the phase fails, in one line; empty where it does not, by what the kernel said."""
-    unexpected = [splat for splat in seen if not splat.expected]
-    if unexpected:
-        more = f" (and {len(unexpected) - 1} more)" if len(unexpected) > 1 else ""
-        return f"the kernel complained: {unexpected[0].kind}: {unexpected[0].line}{more}"
-    if report.when == "call" and report.passed and (absent := expected.absent(all_seen)):
-        return f"the kernel was expected to complain, and did not: {', '.join(absent)}"
-    return ""
-
-
-def _fail(report: pytest.TestReport, why: str, seen: Iterable[Splat]) -> str:
-    """Make a failure of the report; returns the one line that says why it is one."""
-    text = "\n\n".join([why, *(splat.text for splat in seen if not splat.expected)])
-    if report.failed and report.longrepr and not report.longreprtext.startswith("[XPASS(strict)]"):
-        report.sections.append((COMPLAINTS, text))
-        crash = getattr(report.longrepr, "reprcrash", None)
-        first = (crash.message if crash else report.longreprtext).partition("\n")[0]
-        return f"{first}; {why}"
-    report.outcome = "failed"
-    report.__dict__.pop("wasxfail", None)
-    report.longrepr = text
-    return why
 
 
 def _died(why: VmDied) -> Splat:

@@ -34,21 +34,20 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the verifier said of one program: ``errno`` 0 when it was loaded, the log, and the result of its run."""
+    """What the verifier said of one program: ``errno`` 0 when it was loaded, the log, and the result of its run.
+
+    ``lacks_target``: it was not even asked, since the kernel has not got what the program's section attaches to.
+    """
 
     errno: int
     log: str
     retval: int
+    lacks_target: bool = False
 
     @property
     def accepted(self) -> bool:
         """Whether the program was loaded."""
         return self.errno == 0
-
-    @property
-    def lacks_target(self) -> bool:
-        """Whether the verifier was not even asked: the kernel has not got what the program's section attaches to."""
-        return verdicts.NO_TARGET in self.log
 
 
 class BpfObject:

@@ -191,9 +191,10 @@ def _not_booted(console: Console, monitor: Monitor, why: str, to_see: str) -> Vm
     text = console.text()
     dead = death.panic(text) or death.oops(text)
     if dead and not death.misconfigured(text):
-        return VmDied(f"the kernel died while it booted: {dead}", console.tail())
+        return VmDied(f"the kernel died while it booted: {dead}", console.tail(), booting=True)
     if monitor.reason == "guest-reset" and not dead:
-        return VmDied("the kernel reset the machine while it booted, and said nothing", console.tail())
+        what = "the kernel reset the machine while it booted, and said nothing"
+        return VmDied(what, console.tail(), booting=True)
     cause = dead or death.qemu(text)
     return InfraError(
         f"the VM {why}{f': {cause}' if cause else ''}{', since QEMU was stopped' if monitor.stopped else ''}",

@@ -35,8 +35,9 @@ class Fault(StrEnum):
     FOREIGN = "foreign"
     #: pytest's exit status is another one than they record, or than they explain.
     CONTRADICTORY = "contradictory"
-    #: It was ended early.
+    #: It was ended early; the other: for that only that as many were bad as it was to end for.
     STOPPED = "stopped"
+    ENOUGH = "enough"
     #: Some planned test has no result.
     UNREACHED = "unreached"
     #: Every test was skipped, or could not be judged.
@@ -94,7 +95,8 @@ def _fault(ended: Ended, run: Run | None, damage: str, kernel: str | None) -> tu
     if run.status != ended.status:
         return Fault.CONTRADICTORY, _with_end(ended, f"the results say status {run.status}")
     if run.stopped:
-        return Fault.STOPPED, f"the run ended early: {run.stopped}"
+        bad = any(result.outcome.bad or result.outcome is Outcome.INFRA for result in run.results)
+        return Fault.ENOUGH if run.enough and bad else Fault.STOPPED, f"the run ended early: {run.stopped}"
     if run.unreached:
         return Fault.UNREACHED, f"{len(run.unreached)} tests were never reached, the first {run.unreached[0][0]}"
     if not any(result.outcome.judged for result in run.results):
