@@ -10,8 +10,8 @@ import pytest
 
 from kfunctest.errors import EXIT_INFRA, EXIT_USAGE, GuestError, InfraError, SpecError, VmDied, VmHung, VmLost
 from kfunctest.plugin import outcome
-from kfunctest.plugin.ending import Known, status
 from kfunctest.plugin.outcome import Facts, Phase, Said
+from kfunctest.plugin.run_end import Known, status
 from kfunctest.results import Outcome, Splat, read
 from tests import childsuite
 

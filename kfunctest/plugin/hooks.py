@@ -74,16 +74,16 @@ def _memory(text: str) -> str:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
     """Decide on the exit status, whatever ends the run."""
-    from kfunctest.plugin import ending
+    from kfunctest.plugin import run_end
 
-    return (yield from ending.decided(config))
+    return (yield from run_end.decided(config))
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Attach the session. Nothing is looked up until a test asks for a kernel."""
     from kfunctest import cache
     from kfunctest.plugin import record, terminal
-    from kfunctest.plugin.ending import Ending
+    from kfunctest.plugin.run_end import RunEnd
     from kfunctest.plugin.session import Session
     from kfunctest.plugin.splats import Splats
 
@@ -97,11 +97,11 @@ def pytest_configure(config: pytest.Config) -> None:
         "or that has this much memory",
     )
     session = config.stash[SESSION] = Session(config)
-    ending = Ending(config)
-    splats = Splats(config, ending)
-    config.stash[RECORD] = record.of_this_process(config, session, splats, ending)
+    run_end = RunEnd(config)
+    splats = Splats(config, run_end)
+    config.stash[RECORD] = record.of_this_process(config, session, splats, run_end)
     config.pluginmanager.register(terminal, "kfunctest-terminal")
-    config.pluginmanager.register(ending, "kfunctest-ending")
+    config.pluginmanager.register(run_end, "kfunctest-run-end")
     config.pluginmanager.register(config.stash[RECORD], "kfunctest-record")
     config.pluginmanager.register(splats, "kfunctest-splats")
 

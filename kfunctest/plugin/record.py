@@ -19,7 +19,7 @@ from kfunctest import files, results
 from kfunctest.errors import KfunctestError
 from kfunctest.plugin import BETWEEN, facts, phases, reporting
 from kfunctest.plugin import plan as plans
-from kfunctest.plugin.ending import Ending, Why
+from kfunctest.plugin.run_end import RunEnd, Why
 from kfunctest.plugin.sendable import fit
 from kfunctest.plugin.session import Session
 from kfunctest.plugin.splats import Splats
@@ -31,21 +31,21 @@ PLAN = "kfunctest_plan"
 LATEST = "latest"
 
 
-def of_this_process(config: pytest.Config, session: Session, splats: Splats, ending: Ending) -> Recorder | Reporter:
+def of_this_process(config: pytest.Config, session: Session, splats: Splats, run_end: RunEnd) -> Recorder | Reporter:
     """What records the run of this process, or tells the process that does."""
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker is None:
-        return Recorder(config, session, splats, ending)
-    return Reporter(session, splats, ending, worker.get(PLAN))
+        return Recorder(config, session, splats, run_end)
+    return Reporter(session, splats, run_end, worker.get(PLAN))
 
 
 class Reporter:
     """In a worker of pytest-xdist: says what it has collected."""
 
-    def __init__(self, session: Session, splats: Splats, ending: Ending, channel: Any) -> None:
+    def __init__(self, session: Session, splats: Splats, run_end: RunEnd, channel: Any) -> None:
         self._session = session
         self._splats = splats
-        self._ending = ending
+        self._run_end = run_end
         self._channel = channel
 
     @pytest.hookimpl(tryfirst=True)
@@ -63,7 +63,7 @@ class Reporter:
         """As the Recorder, as far as it goes without results; xdist sends what is left for the controller."""
         self._splats.finish(session)
         self._session.close()
-        self._ending.decide(session, None)
+        self._run_end.decide(session, None)
 
 
 def _plan(session: pytest.Session, ours: Session) -> plans.Plan:
@@ -77,11 +77,11 @@ def _plan(session: pytest.Session, ours: Session) -> plans.Plan:
 class Recorder:
     """In the one process that sees every report: pytest itself, or pytest-xdist's controller."""
 
-    def __init__(self, config: pytest.Config, session: Session, splats: Splats, ending: Ending) -> None:
+    def __init__(self, config: pytest.Config, session: Session, splats: Splats, run_end: RunEnd) -> None:
         self._config = config
         self._session = session
         self._splats = splats
-        self._ending = ending
+        self._run_end = run_end
         self._commands = reporting.Commands(config)
         config.pluginmanager.register(self._commands, "kfunctest-github")
         self._plan: plans.Plan = {}
@@ -169,7 +169,7 @@ class Recorder:
         self._enough = not self._stopped and bool(session.shouldfail) and 0 < bound <= session.testsfailed
         self._stopped = self._stopped or str(session.shouldfail or session.shouldstop or "")
         run = self.run
-        self._ending.decide(session, run)
+        self._run_end.decide(session, run)
         if run:
             self._end(session, run)
 
@@ -220,7 +220,7 @@ class Recorder:
             reporting.write(self._run, self._folder, self._config)
         except OSError as error:
             self._cannot(error)
-        session.exitstatus = status = self._ending.status(status)
+        session.exitstatus = status = self._run_end.status(status)
         self._run = replace(self._run, status=status)
         if not recorded:
             return
@@ -228,9 +228,9 @@ class Recorder:
             results.end(self._file, self._run)
         except OSError as error:
             self._cannot(error)
-            session.exitstatus = self._ending.status(status)
+            session.exitstatus = self._run_end.status(status)
 
     def _cannot(self, error: OSError) -> None:
         if not self._trouble:
             self._trouble = f"{self._folder} cannot be written ({error.strerror}); choose another with --results"
-            self._ending.untold(Why.NOT_RECORDED, self._trouble)
+            self._run_end.untold(Why.NOT_RECORDED, self._trouble)

@@ -13,10 +13,10 @@ from _pytest.outcomes import Exit  # pytest.exit.Exception, which mypy does not 
 
 from kfunctest.errors import VmDied, VmLost
 from kfunctest.plugin import BETWEEN, DOUBTS, SESSION, phases, plan
-from kfunctest.plugin.ending import Ending, Why
 from kfunctest.plugin.expected import HELP, expectations
 from kfunctest.plugin.outcome import Seen
 from kfunctest.plugin.phases import SHOWN
+from kfunctest.plugin.run_end import RunEnd, Why
 from kfunctest.plugin.sendable import fit
 from kfunctest.results import Between, Splat
 from kfunctest.target.vm import Vm
@@ -29,9 +29,9 @@ NATIVE = "native"
 class Splats:
     """The plugin, in every process that runs tests or prints what came of them."""
 
-    def __init__(self, config: pytest.Config, ending: Ending) -> None:
+    def __init__(self, config: pytest.Config, run_end: RunEnd) -> None:
         self._config = config
-        self._ending = ending
+        self._run_end = run_end
         self._watch: Watch | None = None
         #: The test that uses the VM now, or None; and the names of the last one and its kernel.
         self._item: pytest.Item | None = None
@@ -201,12 +201,12 @@ class Splats:
     def _keep(self, found: Iterable[Between]) -> None:
         self._between += found
         if self._between:
-            self._ending.speaks_against_a_kernel()
+            self._run_end.speaks_against_a_kernel()
 
     def _doubt(self, lines: Iterable[str]) -> None:
         """Say in the process that decides on the run's status what could not be looked for."""
         for line in lines:
-            self._ending.untold(Why.NOT_LOOKED_FOR, line)
+            self._run_end.untold(Why.NOT_LOOKED_FOR, line)
 
 
 def where(between: Between) -> str:

@@ -79,7 +79,7 @@ def status(known: Known) -> int:
     return known.pytests
 
 
-class Ending:
+class RunEnd:
     """The plugin that gathers what is known of the run, and decides, in each process; the controller's counts."""
 
     def __init__(self, config: pytest.Config) -> None:
@@ -228,8 +228,8 @@ def decided(config: pytest.Config) -> Generator[None, int, int]:
         except BaseException:  # noqa: BLE001 (whatever it is)
             output.complain(config, traceback.format_exc())
             pytests = EXIT_INFRA
-        ending: Ending | None = config.pluginmanager.getplugin("kfunctest-ending")
-        return ending.status(pytests) if ending else pytests
+        run_end: RunEnd | None = config.pluginmanager.getplugin("kfunctest-run-end")
+        return run_end.status(pytests) if run_end else pytests
 
 
 def _unheard(why: str) -> Stop:
