@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], int]] = {
     "check": (HELP, 3),
     "coverage": (HELP, 2),
     "gate": (HELP, 2),
+    "kfunc --help": (HELP, 3),
     "kfunc": (("--collect-only", "-q", "-k", "test_usage_equals_memory_current"), 3),
     "mutate": (("--list",), 2),
     "series": (HELP, 131),
@@ -127,7 +128,7 @@ def test_output_that_cannot_be_written_is_no_verdict(name: str) -> None:
 @each
 def test_a_request_that_makes_no_sense_is_no_verdict(name: str) -> None:
     wrong = {"bisect": 132, "bisect step": 132, "series": 132, "gate": 2, "check": 254}
-    script, *more = name.split()
+    script, *more = name.removesuffix(" --help").split()
     words: list[str | Path] = [SCRIPTS / script, *more, "--no-such-option"]
     with Path("/dev/full").open("w") as full:
         assert run(words) == wrong.get(name, 4)

@@ -22,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         pluginmanager.register(part)
     # What pytest shows below a wrong command line: its own are the folder and the file of its settings.
     parser.extra_info.clear()
-    parser.extra_info["see"] = "scripts/kfunc --help, and there kfunctest"
+    parser.extra_info["see"] = "scripts/kfunc --help"
     group = parser.getgroup("kfunctest", "judge the memcg BPF kfuncs of a kernel")
     group.addoption(
         "--kernel",

@@ -48,8 +48,7 @@ def pytest_suite(seconds: float, show: Callable[[bytes], None] = show_nothing) -
     """The suite as it is; a run may take so many seconds, and ``show`` gets its output as it comes."""
 
     def judge(kernel: str, folder: Path, words: Sequence[str], tests: Sequence[str]) -> Ended:
-        argv = [sys.executable, "-m", "pytest", "-c", CHECKOUT / "pyproject.toml", "-p", "kfunctest.plugin.hooks"]
-        argv += ["-o", "testpaths=selftests", "-p", "no:cacheprovider", "-m", "kfunc"]
+        argv: list[str | Path] = [sys.executable, "-m", "kfunctest.plugin", "-p", "no:cacheprovider"]
         argv += ["--kernel", kernel, "--results", folder, *words, *tests]
         folder.mkdir(parents=True, exist_ok=True)
         start = time.monotonic()
