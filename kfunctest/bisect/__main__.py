@@ -7,12 +7,14 @@ import sys
 
 from kfunctest.bisect import command, series, step
 
+#: By the first argument; any other one is one of scripts/bisect's own. scripts/series adds its name itself.
+SUBCOMMANDS = {"step": step.main, "series": series.main}
+
 
 def main(argv: list[str]) -> int:
     """Run one of the commands; returns its exit status."""
-    commands = {"step": step.main, "series": series.main}
-    if argv and argv[0] in commands:
-        return commands[argv[0]](argv[1:])
+    if argv and argv[0] in SUBCOMMANDS:
+        return SUBCOMMANDS[argv[0]](argv[1:])
     return command.main(argv)
 
 

@@ -17,7 +17,10 @@ from kfunctest.plugin.stop import Stop
 #: Where the tests are that judge a kernel.
 SUITE = Path(__file__).resolve().parents[2] / "selftests"
 #: Markers of tests that run only where ``-m`` names them.
-ON_REQUEST = ("network", "soak", "evidence", "faults", "targets", "reports", "browser", "upstream", "history", "bench")
+ON_REQUEST = (
+    *("network", "soak", "evidence", "faults", "targets", "reports", "browser", "upstream", "history", "bench"),
+    "smoke",
+)
 
 
 def generate(metafunc: pytest.Metafunc, session: Session) -> None:
