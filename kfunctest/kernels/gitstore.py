@@ -61,6 +61,23 @@ def clean_environment(**ours: str) -> dict[str, str | None]:
     return {**drop, **fixed, **ours}
 
 
+def outside(*words: str | Path, stdin: bytes, check: bool = True) -> proc.Completed:
+    """What git makes of its input, in no repository."""
+    argv = [proc.need("git"), *words]
+    return proc.run(argv, seconds=300.0, env=clean_environment(GIT_DIR=os.devnull), stdin=stdin, check=check)
+
+
+def patch_id(diff: bytes) -> str:
+    """Git's stable patch id, of 12 digits; a digest of a diff that has none; empty where there is no diff."""
+    if not diff:
+        return ""
+    if known := outside("patch-id", "--stable", stdin=diff).stdout[:12]:
+        return known
+    tried = outside("apply", "--numstat", stdin=diff, check=False)
+    none = tried.status and re.search("No valid patches|unrecognized input", tried.stderr)
+    return "" if none else cache.digest(diff)[:12]
+
+
 @dataclass(frozen=True, slots=True)
 class Store:
     """The store, together with the object folder of one of the user's repositories where a source is in that."""

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import email.policy
-import gzip
-import os
 import re
 from dataclasses import dataclass
 from email.errors import CloseBoundaryNotFoundDefect, MessageDefect, StartBoundaryNotFoundDefect
@@ -15,14 +13,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from kfunctest import cache, proc
-from kfunctest.errors import SpecError
-from kfunctest.kernels.gitstore import clean_environment
+from kfunctest import cache
+from kfunctest.kernels import gitstore
 
 #: Each header as text: the parsers of addresses and ids give up on some that are sent.
 _POLICY: Final = email.policy.default.clone(header_factory=HeaderRegistry(use_default_map=False))
-#: A commit as git log -p and git show begin it.
-_LOGGED: Final = re.compile(rb"^commit [0-9a-f]{40,64}\b.*\n(?:Merge: .*\n)?Author: ", re.MULTILINE)
 #: Tags, and whether it is an answer; in the tags, as in [RFC PATCH v2 1/3], [PATCHv2] and [v2,1/3], version and part.
 _SUBJECT: Final = re.compile(r"((?:\s*\[[^]]*\])*)\s*((?:re|aw|antw|sv)(?:\[\d+\])?\s*:)?", re.IGNORECASE)
 _VERSION: Final = re.compile(r"(?:\b|PATCH|RFC)v(\d+)(?![\d.])", re.IGNORECASE)
@@ -58,19 +53,10 @@ class Mail:
         return cache.digest(self.diff, self.diff_with_cr)
 
 
-def read(content: bytes, place: str) -> list[Mail]:
-    """The mails, or the plain diff, in a file's content, packed by gzip or not. Raises SpecError and gzip's errors."""
-    text = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
-    text = text.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if "From" in _parsed(text):
-        mails = _split(text)
-        return [_decoded(each, f"{place}, mail {n}" if mails[1:] else place) for n, each in enumerate(mails, start=1)]
-    if len(_LOGGED.findall(text)) > 1:
-        problem = f"{place} holds several commits as git log prints them, and nothing says which is the first"
-        raise SpecError(problem, remedy="write them with git format-patch --stdout")
-    if not (id_ := _identified(text)):
-        raise SpecError(f"{place} holds no diff", remedy="pass a file that git format-patch or git diff wrote")
-    return [Mail(Path(place).name, id_, place, text)]
+def read(text: bytes, place: str) -> list[Mail]:
+    """The mails of a mailbox, whose first may lack the line that the others begin with; none in any other text."""
+    mails = _split(text) if "From" in _parsed(text) else []
+    return [_decoded(each, f"{place}, mail {n}" if mails[1:] else place) for n, each in enumerate(mails, start=1)]
 
 
 def _split(text: bytes) -> list[bytes]:
@@ -80,7 +66,7 @@ def _split(text: bytes) -> list[bytes]:
     """
     first = b"" if text.startswith(b"From ") else b"From mail Mon Sep 17 00:00:00 2001\n"
     with TemporaryDirectory(prefix="kfunctest-mail-") as folder:
-        _git("mailsplit", "--keep-cr", f"-o{folder}", stdin=first + text)
+        gitstore.outside("mailsplit", "--keep-cr", f"-o{folder}", stdin=first + text)
         pieces = [path.read_bytes() for path in sorted(Path(folder).iterdir())]
     mails = pieces[:1]
     for number, piece in enumerate(pieces[1:], start=1):
@@ -109,7 +95,7 @@ def _decoded(content: bytes, place: str) -> Mail:
     head = _parsed(plain)
     subject = " ".join(str(head.get("Subject", "")).split())
     tags, answer = _SUBJECT.findall(subject)[0]
-    part, base, id_ = _PART.search(tags), _BASE.search((text + diff).decode(errors="replace")), _identified(diff)
+    part, base, id_ = _PART.search(tags), _BASE.search((text + diff).decode(errors="replace")), gitstore.patch_id(diff)
     ids = [re.findall(r"<[^<>\s]+>", str(head.get(name, ""))) for name in ("Message-ID", "References", "In-Reply-To")]
     return Mail(
         subject=next(
@@ -132,7 +118,7 @@ def _decoded(content: bytes, place: str) -> Mail:
 def _mailinfo(content: bytes) -> tuple[str, str, bytes, bytes]:
     with TemporaryDirectory(prefix="kfunctest-mail-") as folder:
         text, patch = Path(folder, "text"), Path(folder, "patch")
-        done = _git("mailinfo", text, patch, stdin=content, check=False)
+        done = gitstore.outside("mailinfo", text, patch, stdin=content, check=False)
         if done.status:
             said = done.stderr.partition("\n")[0].removeprefix("error: ")
             return "", f"git mailinfo cannot read it: {said}", b"", b""
@@ -146,18 +132,3 @@ def _fault(mail: EmailMessage) -> str:
     if any(str(part.get_param("format", "")).lower() == "flowed" for part in mail.walk()):
         return "it was sent as format=flowed, which changes blanks and lines; have it sent by git send-email"
     return ""
-
-
-def _identified(diff: bytes) -> str:
-    if not diff:
-        return ""
-    if known := _git("patch-id", "--stable", stdin=diff).stdout[:12]:
-        return known
-    tried = _git("apply", "--numstat", stdin=diff, check=False)
-    none = tried.status and re.search("No valid patches|unrecognized input", tried.stderr)
-    return "" if none else cache.digest(diff)[:12]
-
-
-def _git(*words: str | Path, stdin: bytes, check: bool = True) -> proc.Completed:
-    argv = [proc.need("git"), *words]
-    return proc.run(argv, seconds=300.0, env=clean_environment(GIT_DIR=os.devnull), stdin=stdin, check=check)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import sys
 import zlib
@@ -13,12 +14,14 @@ from typing import Final
 
 from kfunctest import cache, proc
 from kfunctest.errors import SpecError
-from kfunctest.kernels import mail_thread, mbox, paths
+from kfunctest.kernels import gitstore, mail_thread, mbox, paths
 from kfunctest.kernels.gitstore import Store
 from kfunctest.kernels.mbox import Mail as Patch
 from kfunctest.kernels.source import Source
 
 __all__ = ["Patch", "apply", "compare_base", "read"]
+#: A commit as git log -p and git show begin it.
+_LOGGED: Final = re.compile(rb"^commit [0-9a-f]{40,64}\b.*\n(?:Merge: .*\n)?Author: ", re.MULTILINE)
 #: Why a diff may not apply, by how it was written. Both names are the same only where neither has a prefix.
 _REMEDIES: Final = {
     rb"\A(?:.*\r\n)+\Z": "its lines end in CRLF; strip that: sed -i 's/\\r$//' FILE, or where a mail has them "
@@ -71,8 +74,8 @@ def _in(text: str, base: Path) -> list[Patch]:
                 raise SpecError(f"{path / 'series'} lists no patch")
             return [patch for name in names for patch in _in(name, Path())]
         if text == "-":
-            return mail_thread.chosen(mbox.read(sys.stdin.buffer.read() if sys.stdin else b"", str(path)), path)
-        mails = [mail for file in _files(path) for mail in mbox.read(file.read_bytes(), str(file))]
+            return mail_thread.chosen(_held(sys.stdin.buffer.read() if sys.stdin else b"", str(path)), path)
+        mails = [mail for file in _files(path) for mail in _held(file.read_bytes(), str(file))]
         if path.is_dir() and any(map(_renumbered, mails)):  # by its user, for whom the names decide
             mails = [replace(mail, part=mail.part and (1, 0)) for mail in mails if not mail.part or mail.part[0]]
         return mail_thread.chosen(mails, path)
@@ -80,6 +83,20 @@ def _in(text: str, base: Path) -> list[Patch]:
         raise SpecError(f"the patch {error.filename} does not exist") from None
     except (OSError, EOFError, zlib.error) as error:  # the last two of gzip
         raise SpecError(f"the patch {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _held(content: bytes, place: str) -> list[Patch]:
+    """The mails, or the plain diff, in a file's content, packed by gzip or not. Raises SpecError and gzip's errors."""
+    text = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+    text = text.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if mails := mbox.read(text, place):
+        return mails
+    if len(_LOGGED.findall(text)) > 1:
+        problem = f"{place} holds several commits as git log prints them, and nothing says which is the first"
+        raise SpecError(problem, remedy="write them with git format-patch --stdout")
+    if not (id_ := gitstore.patch_id(text)):
+        raise SpecError(f"{place} holds no diff", remedy="pass a file that git format-patch or git diff wrote")
+    return [Patch(Path(place).name, id_, place, text)]
 
 
 def _files(path: Path) -> list[Path]:
