@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from kfunctest import statitems
-from kfunctest.annotations import Expectation
 from kfunctest.contract import Contract
 from kfunctest.kernels.model import Kernel
+from kfunctest.machine.bpf import Bpf, Verdict
+from kfunctest.machine.kfuncs import Call, Kfuncs
+from kfunctest.machine.memcg import Memcg
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin import SESSION
 from kfunctest.plugin.applicable import needs
-from kfunctest.plugin.verdicts import Verdicts, source_of
-from kfunctest.target.bpf import Bpf, Verdict
-from kfunctest.target.kfuncs import Call, Kfuncs
-from kfunctest.target.memcg import Memcg
-from kfunctest.target.vm import Vm
+from kfunctest.plugin.verifier_verdicts import Verdicts, source_of
+from kfunctest.verifier_annotations import Expectation
 
 pytest_plugins = ["kfunctest.plugin.hooks"]
 

@@ -145,7 +145,7 @@ def spawn(
 ) -> Iterator[Process]:
     """Start a program in a session of its own; on leaving, nothing of its process group is left.
 
-    ``guarded``: nor when we are killed. A VM has a keeper of its own for that.
+    ``guarded``: nor when we are killed. A VM has a supervisor of its own for that.
 
     ``foreground`` is for one that asks its user, as sudo does: it stays in our session, the terminal's, and on leaving
     it is only awaited, since its user can interrupt it as well as us.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kfunctest.guest import background
-from kfunctest.target.vm import Vm
+from kfunctest.machine.vm import Vm
 
 
 @contextmanager

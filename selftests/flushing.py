@@ -9,10 +9,10 @@ from contextlib import contextmanager
 import pytest
 
 from kfunctest.guest import agent
-from kfunctest.measure import WORKER_PAGES, Rounds, threshold
-from kfunctest.target.kfuncs import PENDING, Call, Kfuncs
-from kfunctest.target.memcg import Memcg
-from kfunctest.target.vm import Vm
+from kfunctest.machine.kfuncs import PENDING, Call, Kfuncs
+from kfunctest.machine.memcg import Memcg
+from kfunctest.machine.vm import Vm
+from kfunctest.tolerances import WORKER_PAGES, Rounds, threshold
 
 #: A flusher of the kernel's own runs every 2 s and may strike in a round; hardly in each of so many.
 ROUNDS = 20
@@ -29,7 +29,7 @@ def around_a_flush(kfuncs: Kfuncs, memcg: Memcg | None, item: Call) -> list[int]
 def made_pending(vm: Vm, read: Callable[[], int], make: Callable[[], int]) -> int:
     """Have updates made until ``read`` tells that enough are pending for a flush: the sum of what ``make`` returned.
 
-    Once is enough, unless the kernel's flusher strikes meanwhile: see :class:`kfunctest.measure.Rounds`.
+    Once is enough, unless the kernel's flusher strikes meanwhile: see :class:`kfunctest.tolerances.Rounds`.
     """
     made = pending = 0
     for _ in range(ROUNDS):

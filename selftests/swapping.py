@@ -9,8 +9,8 @@ from typing import Final
 
 from kfunctest.guest import cgroup, disks
 from kfunctest.kernels.model import Kernel
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
-from kfunctest.target.vm import Vm
 
 #: Whether zswap takes pages on their way to the disk.
 ZSWAP: Final = "/sys/module/zswap/parameters/enabled"

@@ -14,14 +14,14 @@ import pytest
 
 from conftest import Items
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import surely_flushed, threshold
+from kfunctest.machine.bpf import Bpf
+from kfunctest.machine.kfuncs import PENDING, Call, Kfuncs
+from kfunctest.machine.memcg import Memcg
+from kfunctest.machine.raw_counters import Counters, CpuCounters, NoCounter, RawCounters
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
 from kfunctest.statitems import BOUNDS
-from kfunctest.target.bpf import Bpf
-from kfunctest.target.kfuncs import PENDING, Call, Kfuncs
-from kfunctest.target.memcg import Memcg
-from kfunctest.target.raw import Counters, CpuCounters, NoCounter, RawCounters
-from kfunctest.target.vm import Vm
+from kfunctest.tolerances import surely_flushed, threshold
 
 pytestmark = [pytest.mark.slow_boot, pytest.mark.kfunc(name="flush_stats")]
 
@@ -79,7 +79,7 @@ def judge(vm: Vm, raw: RawCounters, items: Items, tree: Tree, flush: Callable[[]
     """After the leaf counted something on every CPU and ``flush``, each counter is the sum of what the CPUs have.
 
     ``flush`` tells whether each flush was needed. The kernel's own flusher may have set the count of pending updates to
-    zero, and left the last of them (see kfunctest.measure.Rounds).
+    zero, and left the last of them (see kfunctest.tolerances.Rounds).
     """
     leaf = tree[0]
     for _ in range(ROUNDS):

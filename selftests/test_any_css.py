@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from kfunctest.guest import cgroup, memory
+from kfunctest.guest import cgroup, devmem
 from kfunctest.kernels.model import Kernel
+from kfunctest.machine.bpf import Bpf, BpfObject
+from kfunctest.machine.memcg import Memcg
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
-from kfunctest.target.bpf import Bpf, BpfObject
-from kfunctest.target.memcg import Memcg
-from kfunctest.target.vm import Vm
 
 pytestmark = [
     pytest.mark.kfunc(name="get_put"),
@@ -49,7 +49,7 @@ def got_by_each(vm: Vm, program: BpfObject, group: Memcg, names: tuple[str, ...]
     got: dict[str, int] = {}
 
     def hold(address: int) -> None:
-        vm.call(memory.write_words, [(kept["slot"], address)], kept["direct_map"], kept["page_table"])
+        vm.call(devmem.write_words, [(kept["slot"], address)], kept["direct_map"], kept["page_table"])
 
     try:
         for name, address in {"the cgroup's own": kept["cgroup"], **{name: kept[name] for name in names}}.items():

@@ -8,12 +8,12 @@ import pytest
 from conftest import Items
 from kfunctest.guest import cgroup
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import flushed_slack, sandwich, usage_slack
+from kfunctest.machine import capacity
+from kfunctest.machine.kfuncs import Call, Kfuncs
+from kfunctest.machine.memcg import Memcg
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
-from kfunctest.target import capacity
-from kfunctest.target.kfuncs import Call, Kfuncs
-from kfunctest.target.memcg import Memcg
-from kfunctest.target.vm import Vm
+from kfunctest.tolerances import flushed_slack, sandwich, usage_slack
 
 MEMORY = "6G"
 HUGE = 2 << 20

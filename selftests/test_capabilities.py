@@ -11,14 +11,14 @@ import errno
 import pytest
 
 from kfunctest.errors import GuestError
-from kfunctest.guest import capabilities
+from kfunctest.guest import load_with_capabilities
+from kfunctest.machine.bpf import Bpf
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
-from kfunctest.target.bpf import Bpf
-from kfunctest.target.vm import Vm
 
 pytestmark = pytest.mark.kfunc(name="verifier")
 
-SOURCE = "capabilities.bpf.c"
+SOURCE = "cap_bpf.bpf.c"
 #: The kernel's words for a program of an unprivileged user that calls a function (add_subprog_and_kfunc).
 UNPRIVILEGED = "functions are allowed for CAP_BPF and CAP_SYS_ADMIN"
 
@@ -47,13 +47,13 @@ def test_cap_bpf_is_enough_and_nothing_less_is(vm: Vm, bpf: Bpf) -> None:
 def test_unprivileged_users_may_not_call_kfuncs_even_where_they_may_load(vm: Vm, bpf: Bpf) -> None:
     """With kernel.unprivileged_bpf_disabled=0 anyone loads socket filters, but none that calls a kfunc."""
     try:
-        before = vm.call(capabilities.unprivileged, 0)
+        before = vm.call(load_with_capabilities.unprivileged, 0)
     except GuestError as error:
         needs(error.errno != errno.EPERM, "kernel.unprivileged_bpf_disabled is 1, for this boot")
         raise
     try:
         seen = bpf.loaded_with(SOURCE, {"nothing_socket": ()})["nothing_socket"]
     finally:
-        vm.call(capabilities.unprivileged, before)
+        vm.call(load_with_capabilities.unprivileged, before)
     assert seen.errno == errno.EPERM, f"a socket filter of nobody: expected EPERM, seen {seen}"
     assert UNPRIVILEGED in seen.log, f"a socket filter of nobody: expected {UNPRIVILEGED!r}, seen {seen.log!r}"

@@ -12,19 +12,19 @@ from conftest import Items
 from kfunctest.contract import MEMORY_EVENTS, Contract
 from kfunctest.guest import agent, cgroup
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import (
+from kfunctest.machine.kfuncs import Call, Kfuncs
+from kfunctest.machine.memcg import Memcg, MiB
+from kfunctest.machine.vm import Vm
+from kfunctest.plugin.applicable import needs
+from kfunctest.tolerances import (
     WORKER_PAGES,
     plenty,
     settled_slack,
     stock,
     usage_slack,
 )
-from kfunctest.plugin.applicable import needs
-from kfunctest.target.kfuncs import Call, Kfuncs
-from kfunctest.target.memcg import Memcg, MiB
-from kfunctest.target.vm import Vm
-from selftests.exact import COMPACT, judge_sum
 from selftests.swapping import swap_disk
+from selftests.usage_sum import COMPACT, judge_sum
 
 pytestmark = [
     pytest.mark.kfunc(name="usage"),

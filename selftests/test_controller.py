@@ -12,13 +12,13 @@ from conftest import Items
 from kfunctest.contract import Contract
 from kfunctest.guest import cgroup, legacy
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import plenty, settled_slack, usage_slack
+from kfunctest.machine.bpf import Bpf
+from kfunctest.machine.dying_cgroups import dying, wait_until_gone
+from kfunctest.machine.kfuncs import Call, Kfuncs, NoMemcg
+from kfunctest.machine.memcg import Memcg, MiB
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
-from kfunctest.target.bpf import Bpf
-from kfunctest.target.kfuncs import Call, Kfuncs, NoMemcg
-from kfunctest.target.lifetime import dying, wait_until_gone
-from kfunctest.target.memcg import Memcg, MiB
-from kfunctest.target.vm import Vm
+from kfunctest.tolerances import plenty, settled_slack, usage_slack
 from kfunctest.wait import wait_until
 
 pytestmark = pytest.mark.kfunc(name="get_put")

@@ -15,13 +15,13 @@ import pytest
 
 from conftest import Items
 from kfunctest.guest import cgroup, removal, workers, workload_kinds
-from kfunctest.measure import FLUSH_PERIOD, plenty, surely_flushed, threshold, usage_slack
+from kfunctest.machine.bpf import Bpf, BpfObject
+from kfunctest.machine.dying_cgroups import dying, wait_until_gone
+from kfunctest.machine.kfuncs import Call, Kfuncs
+from kfunctest.machine.memcg import LEAVE_SECONDS, Memcg, MiB
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
-from kfunctest.target.bpf import Bpf, BpfObject
-from kfunctest.target.kfuncs import Call, Kfuncs
-from kfunctest.target.lifetime import dying, wait_until_gone
-from kfunctest.target.memcg import LEAVE_SECONDS, Memcg, MiB
-from kfunctest.target.vm import Vm
+from kfunctest.tolerances import FLUSH_PERIOD, plenty, surely_flushed, threshold, usage_slack
 from kfunctest.wait import wait_until
 from selftests.flushing import made_pending
 

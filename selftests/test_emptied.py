@@ -7,14 +7,14 @@ import pytest
 
 from conftest import Items
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import plenty, small_objects_rest
+from kfunctest.machine.kfuncs import Call, Kfuncs
+from kfunctest.machine.memcg import Memcg
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
 from kfunctest.statitems import BOUNDS, Unit, tracked, unit
-from kfunctest.target.kfuncs import Call, Kfuncs
-from kfunctest.target.memcg import Memcg
-from kfunctest.target.vm import Vm
+from kfunctest.tolerances import plenty, small_objects_rest
 from kfunctest.wait import wait_until
-from selftests.exact import drain, give_back, judge_sum
+from selftests.usage_sum import drain, give_back, judge_sum
 
 pytestmark = [
     pytest.mark.kfunc(name="usage"),

@@ -17,18 +17,18 @@ import pytest
 from conftest import Items
 from kfunctest.errors import GuestError
 from kfunctest.guest import agent, cgroup
-from kfunctest.measure import (
+from kfunctest.machine.bpf import Bpf, BpfObject
+from kfunctest.machine.kfuncs import PENDING, Call, Kfuncs
+from kfunctest.machine.memcg import Memcg
+from kfunctest.machine.vm import Vm
+from kfunctest.plugin.applicable import needs
+from kfunctest.tolerances import (
     STACK_PAGES,
     plenty,
     settled_slack,
     surely_flushed,
     threshold,
 )
-from kfunctest.plugin.applicable import needs
-from kfunctest.target.bpf import Bpf, BpfObject
-from kfunctest.target.kfuncs import PENDING, Call, Kfuncs
-from kfunctest.target.memcg import Memcg
-from kfunctest.target.vm import Vm
 from selftests.flushing import ROUNDS, agent_on, around_a_flush, judge_rounds
 
 pytestmark = pytest.mark.kfunc(name="flush_stats")

@@ -15,14 +15,14 @@ import pytest
 
 from conftest import Items
 from kfunctest.errors import GuestError
-from kfunctest.guest import agent, cgroup, cpus, held_up, workers
+from kfunctest.guest import affinity, agent, cgroup, stalled_flush, workers
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import FLUSH_PERIOD, settled_slack, surely_flushed, threshold
+from kfunctest.machine.bpf import Bpf, BpfObject
+from kfunctest.machine.kfuncs import Kfuncs
+from kfunctest.machine.memcg import Memcg
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
-from kfunctest.target.bpf import Bpf, BpfObject
-from kfunctest.target.kfuncs import Kfuncs
-from kfunctest.target.memcg import Memcg
-from kfunctest.target.vm import Vm
+from kfunctest.tolerances import FLUSH_PERIOD, settled_slack, surely_flushed, threshold
 from kfunctest.wait import wait_until
 from selftests.flushing import ROUNDS, agent_on
 
@@ -53,7 +53,7 @@ def test_what_is_too_little_for_a_flush_is_read_in_time(vm: Vm, memcg: Memcg, kf
         pytest.fail(f"in all of {ROUNDS} rounds {FEW_PAGES} pages charged to {leaf.path} were flushed", pytrace=False)
 
     def grown() -> list[list[int]]:
-        vm.call(cpus.keep_awake)
+        vm.call(affinity.keep_awake)
         after = [kfuncs.batch(group, calls) for group in groups]
         return [[b - a for a, b in zip(one, two, strict=True)] for one, two in zip(before, after, strict=True)]
 
@@ -82,7 +82,7 @@ def test_everything_is_flushed_every_two_seconds_needed_or_not(vm: Vm, kernel: K
     tracer.attach("on_flush")
 
     def seen() -> tuple[int, int]:
-        vm.call(cpus.keep_awake)
+        vm.call(affinity.keep_awake)
         armed, forced = tracer["armed"], tracer["forced"]
         assert isinstance(armed, int)
         assert isinstance(forced, int)
@@ -115,11 +115,11 @@ def slowed(vm: Vm, memcg: Memcg, kernel: Kernel, bpf: Bpf) -> Iterator[BpfObject
     tracer.attach("before_a_turn")
     before = vm.call(agent.read_text, UNBOUND)
     vm.call(agent.write_text, UNBOUND, "2")
-    hog = vm.call(cpus.start_hog, 1)
+    hog = vm.call(affinity.start_hog, 1)
     with agent_on(vm, 0):
         yield tracer
     if not vm.lost:
-        vm.call(cpus.end_hog, hog)
+        vm.call(affinity.end_hog, hog)
         vm.call(agent.write_text, UNBOUND, before)
 
 
@@ -153,7 +153,7 @@ def test_what_is_updated_while_a_flush_is_under_way_is_brought_up_by_the_next(
         for _ in range(ROUNDS):
             before = kfuncs.settled(memcg, item)[0]
             vm.call(workers.work, other, "fault", FEW_PAGES)
-            touched = vm.call(held_up.charge_meanwhile, slowed.handle, memcg.id, worker, size, 2 * FLUSH_PERIOD)
+            touched = vm.call(stalled_flush.charge_meanwhile, slowed.handle, memcg.id, worker, size, 2 * FLUSH_PERIOD)
             grown = kfuncs.flushed(memcg, item)[0] - before
             pending = slowed["pending"]
             assert isinstance(pending, int)

@@ -16,7 +16,13 @@ import pytest
 from conftest import Items
 from kfunctest.guest import cgroup, disks
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import (
+from kfunctest.machine.bpf import Bpf
+from kfunctest.machine.dying_cgroups import wait_until_freed
+from kfunctest.machine.kfuncs import Call, Kfuncs
+from kfunctest.machine.memcg import Memcg, MiB
+from kfunctest.machine.vm import Vm
+from kfunctest.plugin.applicable import needs
+from kfunctest.tolerances import (
     PER_CPU_FIRST_CHUNK,
     SLAB_POINTER,
     STACK_PAGES,
@@ -27,12 +33,6 @@ from kfunctest.measure import (
     slab_held_back,
     socket_bytes,
 )
-from kfunctest.plugin.applicable import needs
-from kfunctest.target.bpf import Bpf
-from kfunctest.target.kfuncs import Call, Kfuncs
-from kfunctest.target.lifetime import wait_until_freed
-from kfunctest.target.memcg import Memcg, MiB
-from kfunctest.target.vm import Vm
 from kfunctest.wait import wait_until
 
 HUGE_PAGES = "/proc/sys/vm/nr_hugepages"
@@ -223,7 +223,7 @@ def test_a_large_map_is_vmalloc(vm: Vm, memcg: Memcg, bpf: Bpf, items: Items, ga
     memory = gauge("NR_VMALLOC" if "NR_VMALLOC" in items.enum("node_stat_item") else "MEMCG_VMALLOC")
     whole = gauge("MEMCG_KMEM")
     with memcg.asking_from_inside():
-        bpf.open("maps.bpf.c").load("use_map")
+        bpf.open("large_map.bpf.c").load("use_map")
     large, slack = 1024 * vm.page_size, settled_slack(vm.page_size)
     memory.rose_by(large, large + slack)
     whole.rose_by(large, large + slack)

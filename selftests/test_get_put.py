@@ -10,11 +10,11 @@ from contextlib import contextmanager
 import pytest
 
 from kfunctest.guest import cgroup, workers
-from kfunctest.target.bpf import Bpf
-from kfunctest.target.kfuncs import Kfuncs, NoMemcg
-from kfunctest.target.lifetime import dying, wait_until_gone
-from kfunctest.target.memcg import LEAVE_SECONDS, Memcg
-from kfunctest.target.vm import Vm
+from kfunctest.machine.bpf import Bpf
+from kfunctest.machine.dying_cgroups import dying, wait_until_gone
+from kfunctest.machine.kfuncs import Kfuncs, NoMemcg
+from kfunctest.machine.memcg import LEAVE_SECONDS, Memcg
+from kfunctest.machine.vm import Vm
 from kfunctest.wait import wait_until
 
 pytestmark = pytest.mark.kfunc(name="get_put")

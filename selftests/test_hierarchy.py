@@ -13,12 +13,12 @@ import pytest
 from conftest import Items
 from kfunctest.contract import MEMORY_EVENTS, Contract
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import plenty
+from kfunctest.machine.kfuncs import Call, Kfuncs
+from kfunctest.machine.memcg import Memcg, MiB
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
 from kfunctest.statitems import tracked
-from kfunctest.target.kfuncs import Call, Kfuncs
-from kfunctest.target.memcg import Memcg, MiB
-from kfunctest.target.vm import Vm
+from kfunctest.tolerances import plenty
 
 #: The kernel's own flusher may strike between two readings; in each of so many rounds it does not.
 ROUNDS = 3

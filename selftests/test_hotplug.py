@@ -10,12 +10,12 @@ import pytest
 from conftest import Items
 from kfunctest.guest import cgroup
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import FLUSH_BATCH_UPDATES, plenty, settled_slack, usage_slack
+from kfunctest.machine.kfuncs import Call, Kfuncs
+from kfunctest.machine.memcg import Memcg, MiB
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
-from kfunctest.target.kfuncs import Call, Kfuncs
-from kfunctest.target.memcg import Memcg, MiB
-from kfunctest.target.vm import Vm
-from selftests.exact import judge_sum
+from kfunctest.tolerances import FLUSH_BATCH_UPDATES, plenty, settled_slack, usage_slack
+from selftests.usage_sum import judge_sum
 
 pytestmark = [pytest.mark.slow_boot, pytest.mark.destructive("takes a CPU offline")]
 

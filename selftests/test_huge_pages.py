@@ -14,11 +14,11 @@ from conftest import Items
 from kfunctest.guest import agent, cgroup, disks
 from kfunctest.guest.background import KHUGEPAGED, PROACTIVENESS
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import settled_slack
+from kfunctest.machine.kfuncs import Kfuncs
+from kfunctest.machine.memcg import Memcg, MiB
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
-from kfunctest.target.kfuncs import Kfuncs
-from kfunctest.target.memcg import Memcg, MiB
-from kfunctest.target.vm import Vm
+from kfunctest.tolerances import settled_slack
 from kfunctest.wait import wait_until
 from selftests.background import asleep
 from selftests.swapping import swap_disk

@@ -16,16 +16,16 @@ import pytest
 from conftest import Items
 from kfunctest.contract import MEMORY_EVENTS, Contract
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import plenty, sandwich
+from kfunctest.machine.bpf import Bpf, BpfObject
+from kfunctest.machine.kernel_log import logged
+from kfunctest.machine.kfuncs import INT_MAX, INT_MIN, ULONG_MAX, Call, Kfuncs
+from kfunctest.machine.memcg import Memcg
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
 from kfunctest.statitems import BOUNDS, Tracked, tracked
 from kfunctest.statkeys import SUMS
-from kfunctest.target.bpf import Bpf, BpfObject
-from kfunctest.target.kernel_log import logged
-from kfunctest.target.kfuncs import INT_MAX, INT_MIN, ULONG_MAX, Call, Kfuncs
-from kfunctest.target.memcg import Memcg
-from kfunctest.target.vm import Vm
-from selftests.moved import MOVED, UNMOVED
+from kfunctest.tolerances import plenty, sandwich
+from selftests.item_coverage import MOVED, UNMOVED
 
 #: What the kernel warns with when it looks up an item that memcg has no place for.
 WARNING = "missing stat item"
@@ -221,11 +221,11 @@ def wide(program: BpfObject, memcg: Memcg, number: int, index: int) -> int:
 
 @pytest.mark.kfunc(name="page_state")
 def test_every_item_is_moved_by_a_test_or_named_as_one_that_nothing_here_moves(known: Tracked) -> None:
-    """selftests/moved.py tells which test moves an item, and why others are not moved: their counters are set instead.
+    """selftests/item_coverage.py tells which test moves an item, and why no test moves others: their counters are set.
 
     A kernel that tracks one more has it here, too.
     """
     named = MOVED.keys() | UNMOVED.keys()
     assert not (unknown := sorted((known.states | known.events) - named)), (
-        f"items that memcg tracks and selftests/moved.py does not name: {unknown}"
+        f"items that memcg tracks and selftests/item_coverage.py does not name: {unknown}"
     )

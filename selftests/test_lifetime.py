@@ -9,13 +9,13 @@ from contextlib import contextmanager
 import pytest
 
 from conftest import Items
-from kfunctest.guest import cgroup, lifetimes, workers
-from kfunctest.measure import usage_slack
-from kfunctest.target.bpf import DESCENDANTS_PRE, Bpf
-from kfunctest.target.kfuncs import ULONG_MAX, Kfuncs
-from kfunctest.target.lifetime import dying, wait_until_gone
-from kfunctest.target.memcg import LEAVE_SECONDS, Memcg, MiB
-from kfunctest.target.vm import Vm
+from kfunctest.guest import cgroup, cgroup_churn, workers
+from kfunctest.machine.bpf import DESCENDANTS_PRE, Bpf
+from kfunctest.machine.dying_cgroups import dying, wait_until_gone
+from kfunctest.machine.kfuncs import ULONG_MAX, Kfuncs
+from kfunctest.machine.memcg import LEAVE_SECONDS, Memcg, MiB
+from kfunctest.machine.vm import Vm
+from kfunctest.tolerances import usage_slack
 from kfunctest.wait import wait_until
 
 pytestmark = pytest.mark.kfunc(name="get_put")
@@ -35,7 +35,7 @@ def test_no_life_of_a_memcg_leaves_anything(vm: Vm, memcg: Memcg, kfuncs: Kfuncs
     vm.call(cgroup.delegate_memory, memcg.path)
     before, used_before = dying(vm, memcg.path), kfuncs.usage(memcg)
     each = 5
-    got = vm.call_within(60, lifetimes.live, pairs.handle, programs, memcg.path, lives, each)
+    got = vm.call_within(60, cgroup_churn.live, pairs.handle, programs, memcg.path, lives, each)
     assert got == lives * each, f"get in {lives} children of {memcg.path}: expected {lives * each} memcgs, seen {got}"
     wait_until_gone(vm, memcg.path, f"{lives} children", before)
     wait_until(
@@ -71,7 +71,7 @@ def test_get_does_not_take_a_memcg_whose_last_reference_is_gone(vm: Vm, memcg: M
 def chain(vm: Vm, memcg: Memcg) -> Iterator[tuple[list[int], int]]:
     """Ids of memcgs below each other, from above, and the worker in the last one; removed with what is in it."""
     before = dying(vm, memcg.path)
-    identities = vm.call(lifetimes.make_chain, memcg.path, DEPTH)
+    identities = vm.call(cgroup_churn.make_chain, memcg.path, DEPTH)
     worker = vm.call(workers.spawn, f"{memcg.path}{'/d' * DEPTH}")
     try:
         yield identities, worker
@@ -97,7 +97,7 @@ def test_each_memcg_of_a_deep_tree_can_be_got_alive_and_dying(vm: Vm, memcg: Mem
             )
             above = seen["usage"]
         vm.call(workers.kill, worker)
-        vm.call(lifetimes.remove_chain, memcg.path, DEPTH, vm.stretched(LEAVE_SECONDS))
+        vm.call(cgroup_churn.remove_chain, memcg.path, DEPTH, vm.stretched(LEAVE_SECONDS))
         held = dying(vm, memcg.path)
         assert held["nr_dying_descendants"] == DEPTH, f"{DEPTH} memcgs below {memcg.path} are pinned, seen {held}"
         for level, identity in enumerate(identities, 1):
@@ -122,7 +122,7 @@ def test_memcgs_are_read_while_others_come_and_go(vm: Vm, memcg: Memcg, bpf: Bpf
     before = dying(vm, memcg.path)
     fields = {"cgroup_id": memcg.id, "most": vm.memory, "item": items.NR_ANON_MAPPED, "event": items.PGFAULT}
     programs = [(walker.handle, program, fields) for program in ("walk", "flush_all")]
-    vm.call_within(120, lifetimes.stress, memcg.path, 2, lives, programs, [link])
+    vm.call_within(120, cgroup_churn.stress, memcg.path, 2, lives, programs, [link])
     seen = {name: walker[name] for name in ("found", "got", "used", "wrong", "wrong_value")}
     assert seen["wrong"] == 0, f"values of children of {memcg.path}: expected none above {vm.memory}, seen {seen}"
     assert seen["used"], f"children of {memcg.path} that were met: expected some that had used memory, seen {seen}"

@@ -12,12 +12,12 @@ from kfunctest.contract import MEMORY_EVENTS as KFUNC
 from kfunctest.contract import Contract
 from kfunctest.guest import disks
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import plenty, stock
+from kfunctest.machine.kfuncs import INT_MAX, INT_MIN, ULONG_MAX, Call, Kfuncs
+from kfunctest.machine.memcg import Memcg, MiB
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
 from kfunctest.statkeys import MEMORY_EVENTS
-from kfunctest.target.kfuncs import INT_MAX, INT_MIN, ULONG_MAX, Call, Kfuncs
-from kfunctest.target.memcg import Memcg, MiB
-from kfunctest.target.vm import Vm
+from kfunctest.tolerances import plenty, stock
 
 pytestmark = pytest.mark.kfunc(name="memory_events")
 

@@ -11,11 +11,11 @@ import pytest
 
 from conftest import Items
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import Sandwich, plenty
+from kfunctest.machine.kfuncs import Kfuncs
+from kfunctest.machine.memcg import Memcg, MiB
+from kfunctest.machine.vm import Vm
 from kfunctest.statkeys import PAGE_STATE
-from kfunctest.target.kfuncs import Kfuncs
-from kfunctest.target.memcg import Memcg, MiB
-from kfunctest.target.vm import Vm
+from kfunctest.tolerances import Sandwich, plenty
 
 pytestmark = [pytest.mark.kfunc(name="page_state"), pytest.mark.slow_boot]
 

@@ -13,11 +13,11 @@ import pytest
 
 from conftest import Items
 from kfunctest.contract import MEMORY_EVENTS, Contract
-from kfunctest.measure import plenty, settled_slack, stock
-from kfunctest.target.bpf import Bpf
-from kfunctest.target.kfuncs import Kfuncs
-from kfunctest.target.memcg import Memcg, MiB
-from kfunctest.target.vm import Vm
+from kfunctest.machine.bpf import Bpf
+from kfunctest.machine.kfuncs import Kfuncs
+from kfunctest.machine.memcg import Memcg, MiB
+from kfunctest.machine.vm import Vm
+from kfunctest.tolerances import plenty, settled_slack, stock
 
 pytestmark = pytest.mark.kfunc(name="usage")
 

@@ -14,11 +14,11 @@ from conftest import Items
 from kfunctest.guest import agent, cgroup, disks
 from kfunctest.guest.background import DIRTY_EXPIRE, WRITEBACK
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import WORKER_PAGES, list_held_back, settled_slack
+from kfunctest.machine.kfuncs import Kfuncs
+from kfunctest.machine.memcg import Memcg, MiB
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
-from kfunctest.target.kfuncs import Kfuncs
-from kfunctest.target.memcg import Memcg, MiB
-from kfunctest.target.vm import Vm
+from kfunctest.tolerances import WORKER_PAGES, list_held_back, settled_slack
 from selftests.background import asleep
 
 pytestmark = [pytest.mark.slow_boot, pytest.mark.destructive("mounts a disk of its own")]

@@ -13,7 +13,13 @@ from conftest import Items
 from kfunctest.contract import Contract
 from kfunctest.guest import agent, cgroup
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import (
+from kfunctest.machine.kernel_log import logged
+from kfunctest.machine.kfuncs import INT_MAX, INT_MIN, PENDING, ULONG_MAX, Call, Kfuncs
+from kfunctest.machine.memcg import Memcg, MiB
+from kfunctest.machine.vm import Vm
+from kfunctest.plugin.targets import spare
+from kfunctest.statkeys import PROACTIVE, SUMS, printed, through_page_state, through_vm_events
+from kfunctest.tolerances import (
     STACK_PAGES,
     WORKER_PAGES,
     Sandwich,
@@ -23,12 +29,6 @@ from kfunctest.measure import (
     slab_held_back,
     surely_flushed,
 )
-from kfunctest.plugin.targets import spare
-from kfunctest.statkeys import PROACTIVE, SUMS, printed, through_page_state, through_vm_events
-from kfunctest.target.kernel_log import logged
-from kfunctest.target.kfuncs import INT_MAX, INT_MIN, PENDING, ULONG_MAX, Call, Kfuncs
-from kfunctest.target.memcg import Memcg, MiB
-from kfunctest.target.vm import Vm
 from selftests.flushing import made_pending
 
 pytestmark = pytest.mark.kfunc(name="page_state")

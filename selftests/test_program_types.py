@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from kfunctest.annotations import GENERATIONS
 from kfunctest.contract import FLUSH_STATS, Contract
 from kfunctest.kernels.model import Kernel
+from kfunctest.machine.bpf import Bpf, Verdict
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
-from kfunctest.plugin.verdicts import Verdicts
-from kfunctest.target.bpf import Bpf, Verdict
-from kfunctest.target.vm import Vm
+from kfunctest.plugin.verifier_verdicts import Verdicts
+from kfunctest.verifier_annotations import GENERATIONS
 from selftests.typetable import WORDS, Row, read, written
 
 # What all types may call is asked for at once: too long for the quick suite.

@@ -14,15 +14,15 @@ import pytest
 from conftest import Items
 from kfunctest.contract import MEMORY_EVENTS, Contract
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import plenty
+from kfunctest.machine.bpf import Bpf
+from kfunctest.machine.kfuncs import Call, Kfuncs
+from kfunctest.machine.memcg import Memcg, MiB
+from kfunctest.machine.raw_counters import RawCounters, Values
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
 from kfunctest.statitems import BOUNDS, Tracked, tracked, unit
 from kfunctest.statkeys import SUMS, printed, through_page_state, through_vm_events
-from kfunctest.target.bpf import Bpf
-from kfunctest.target.kfuncs import Call, Kfuncs
-from kfunctest.target.memcg import Memcg, MiB
-from kfunctest.target.raw import RawCounters, Values
-from kfunctest.target.vm import Vm
+from kfunctest.tolerances import plenty
 
 #: Each test loads a program of its own, which reads the kernel's whole BTF: apart from the quick suite.
 pytestmark = pytest.mark.slow_boot

@@ -13,13 +13,13 @@ import pytest
 from conftest import Items
 from kfunctest.guest import agent, cgroup
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import FOLIO_BATCH, WORKER_PAGES, list_held_back
+from kfunctest.machine.kfuncs import Kfuncs
+from kfunctest.machine.memcg import Memcg, MiB
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
 from kfunctest.statkeys import PROACTIVE
-from kfunctest.target.kfuncs import Kfuncs
-from kfunctest.target.memcg import Memcg, MiB
-from kfunctest.target.vm import Vm
-from selftests.aging import GENERATIONS, TWO_LISTS, aged_by
+from kfunctest.tolerances import FOLIO_BATCH, WORKER_PAGES, list_held_back
+from selftests.lru import GENERATIONS, TWO_LISTS, aged_by
 
 pytestmark = [pytest.mark.kfunc(name="page_state"), pytest.mark.slow_boot]
 

@@ -11,12 +11,12 @@ import pytest
 from conftest import Items
 from kfunctest.contract import MEMORY_EVENTS, Contract
 from kfunctest.guest import agent, cgroup
-from kfunctest.measure import Sandwich, flushed_slack, plenty, sandwich, usage_slack
+from kfunctest.machine.kfuncs import Call, Kfuncs
+from kfunctest.machine.memcg import Memcg, MiB
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
 from kfunctest.statkeys import printed, through_page_state
-from kfunctest.target.kfuncs import Call, Kfuncs
-from kfunctest.target.memcg import Memcg, MiB
-from kfunctest.target.vm import Vm
+from kfunctest.tolerances import Sandwich, flushed_slack, plenty, sandwich, usage_slack
 from kfunctest.wait import wait_until
 
 pytestmark = pytest.mark.kfunc(name="get_root")

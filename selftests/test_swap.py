@@ -14,14 +14,14 @@ from conftest import Items
 from kfunctest.contract import MEMORY_EVENTS, Contract
 from kfunctest.guest import agent, cgroup
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import WORKER_PAGES, settled_slack
+from kfunctest.machine.kfuncs import ULONG_MAX, Call, Kfuncs
+from kfunctest.machine.memcg import Memcg, MiB
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
 from kfunctest.statkeys import SWAP_EVENTS
-from kfunctest.target.kfuncs import ULONG_MAX, Call, Kfuncs
-from kfunctest.target.memcg import Memcg, MiB
-from kfunctest.target.vm import Vm
+from kfunctest.tolerances import WORKER_PAGES, settled_slack
 from kfunctest.wait import wait_until
-from selftests.aging import GENERATIONS, TWO_LISTS, aged_by
+from selftests.lru import GENERATIONS, TWO_LISTS, aged_by
 from selftests.swapping import ZSWAP, swap_disk
 
 pytestmark = [pytest.mark.slow_boot, pytest.mark.destructive("changes what the machine swaps to")]

@@ -13,13 +13,13 @@ import pytest
 from conftest import Items
 from kfunctest.guest import cgroup
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import threshold
+from kfunctest.machine.bpf import Bpf
+from kfunctest.machine.kfuncs import PENDING, Call, Kfuncs
+from kfunctest.machine.memcg import Memcg
+from kfunctest.machine.raw_counters import RawCounters
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
-from kfunctest.target.bpf import Bpf
-from kfunctest.target.kfuncs import PENDING, Call, Kfuncs
-from kfunctest.target.memcg import Memcg
-from kfunctest.target.raw import RawCounters
-from kfunctest.target.vm import Vm
+from kfunctest.tolerances import threshold
 
 pytestmark = [
     pytest.mark.kfunc(name="flush_stats"),

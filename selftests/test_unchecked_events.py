@@ -16,11 +16,11 @@ import pytest
 from conftest import Items
 from kfunctest.contract import Contract
 from kfunctest.kernels.model import Kernel
+from kfunctest.machine.kernel_log import logged
+from kfunctest.machine.kfuncs import INT_MAX, INT_MIN, Call, Kfuncs, Killed
+from kfunctest.machine.memcg import Memcg
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
-from kfunctest.target.kernel_log import logged
-from kfunctest.target.kfuncs import INT_MAX, INT_MIN, Call, Kfuncs, Killed
-from kfunctest.target.memcg import Memcg
-from kfunctest.target.vm import Vm
 
 pytestmark = [
     pytest.mark.kfunc(name="vm_events"),

@@ -14,11 +14,11 @@ import pytest
 from conftest import Items
 from kfunctest.errors import GuestError
 from kfunctest.guest import removal
-from kfunctest.measure import FLUSH_BATCH_UPDATES, threshold
+from kfunctest.machine.bpf import Bpf, BpfObject
+from kfunctest.machine.memcg import Memcg
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
-from kfunctest.target.bpf import Bpf, BpfObject
-from kfunctest.target.memcg import Memcg
-from kfunctest.target.vm import Vm
+from kfunctest.tolerances import FLUSH_BATCH_UPDATES, threshold
 from selftests.flushing import ROUNDS
 
 pytestmark = [pytest.mark.kfunc(name="flush_stats"), pytest.mark.slow_boot]

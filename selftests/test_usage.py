@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from kfunctest.measure import emptied, plenty, sandwich, usage_slack
-from kfunctest.target.kfuncs import Kfuncs
-from kfunctest.target.memcg import Memcg, MiB
-from kfunctest.target.vm import Vm
+from kfunctest.machine.kfuncs import Kfuncs
+from kfunctest.machine.memcg import Memcg, MiB
+from kfunctest.machine.vm import Vm
+from kfunctest.tolerances import emptied, plenty, sandwich, usage_slack
 from kfunctest.wait import wait_until
 
 pytestmark = pytest.mark.kfunc(name="usage")

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import pytest
 
-from kfunctest.annotations import Expectation
-from kfunctest.target.bpf import Verdict
+from kfunctest.machine.bpf import Verdict
+from kfunctest.verifier_annotations import Expectation
 
 pytestmark = pytest.mark.kfunc(name="verifier")
 
 
-@pytest.mark.bpf_programs("generation.bpf.c")
+@pytest.mark.bpf_programs("verifier_probe.bpf.c")
 def test_the_verifier_is_of_a_known_generation(verdict: Verdict, program: str, expectation: Expectation) -> None:
     """One program tells which wording to expect of all others. A verifier that is new to us is held to the newest."""
     assert_refused(verdict, program, expectation)

@@ -8,15 +8,15 @@ import pytest
 from conftest import Items
 from kfunctest.contract import Contract
 from kfunctest.kernels.model import Kernel
-from kfunctest.measure import WORKER_PAGES, Sandwich, sandwich, surely_flushed, threshold
+from kfunctest.machine.kernel_log import logged
+from kfunctest.machine.kfuncs import INT_MAX, INT_MIN, PENDING, ULONG_MAX, Call, Kfuncs
+from kfunctest.machine.memcg import Memcg, MiB
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
 from kfunctest.plugin.targets import spare
 from kfunctest.statitems import tracked
 from kfunctest.statkeys import VM_EVENTS, printed, through_vm_events
-from kfunctest.target.kernel_log import logged
-from kfunctest.target.kfuncs import INT_MAX, INT_MIN, PENDING, ULONG_MAX, Call, Kfuncs
-from kfunctest.target.memcg import Memcg, MiB
-from kfunctest.target.vm import Vm
+from kfunctest.tolerances import WORKER_PAGES, Sandwich, sandwich, surely_flushed, threshold
 from selftests.swapping import swap_disk
 
 pytestmark = pytest.mark.kfunc(name="vm_events")

@@ -7,10 +7,10 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kfunctest.bench.kfunc import figures as names
-from kfunctest.bench.kfunc.figures import Figures, Run
+from kfunctest.bench.kfunc import samples as names
 from kfunctest.bench.kfunc.items import Items
 from kfunctest.bench.kfunc.runs import Found
+from kfunctest.bench.kfunc.samples import Figures, Run
 
 ITEMS = Items(("NR_ANON_MAPPED", "NR_SHMEM", "PGFAULT"), (1, 2), (3,))
 STAT = {"anon": 4096, "shmem": 8192, "pgfault": 7, "unknown": 1}

@@ -18,16 +18,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kfunctest import cache, contract
-from kfunctest.bisect import command, history
-from kfunctest.bisect.argument import Change
+from kfunctest.bisect import command, git_bisect
+from kfunctest.bisect.build_impact import Change
 from kfunctest.bisect.command import Asked
-from kfunctest.bisect.history import History
+from kfunctest.bisect.git_bisect import History
 from kfunctest.bisect.judge import Builds
-from kfunctest.bisect.model import Made
 from kfunctest.bisect.trials import Selection
+from kfunctest.bisect.types import Made
 from kfunctest.errors import InfraError, SpecError
-from kfunctest.kernels import build, inputs
-from kfunctest.kernels.inputs import Inputs
+from kfunctest.kernels import build, kbuild_deps
+from kfunctest.kernels.kbuild_deps import Inputs
 from kfunctest.results import JudgedKernel, Outcome, Result, Run, Untested
 from kfunctest.trial.suite import Ended, Suite
 from tests import gating
@@ -79,7 +79,7 @@ class PlayedBuilds:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / build.IMAGE).write_text(texts[0])
         (folder / build.CONFIG).write_text(self.configuration(commit))
-        inputs.write(folder / inputs.NAME, INPUTS)
+        kbuild_deps.write(folder / kbuild_deps.NAME, INPUTS)
         return Made(str(folder), folder.name, RELEASE, tuple(sorted(texts[4].split())))
 
     def changes(self, old: str, new: str) -> list[Change]:
@@ -88,7 +88,7 @@ class PlayedBuilds:
     def evidence(self, made: Made) -> tuple[Inputs | None, str]:
         if not Path(made.folder).exists():
             return None, ""
-        return inputs.read(Path(made.folder) / inputs.NAME), (Path(made.folder) / build.CONFIG).read_text()
+        return kbuild_deps.read(Path(made.folder) / kbuild_deps.NAME), (Path(made.folder) / build.CONFIG).read_text()
 
     def configuration(self, commit: str) -> str:
         found = re.search(r"sets (\w+)", self._blob(commit, "Kconfig"))
@@ -230,8 +230,8 @@ def _branch(writer: Writer, at: int) -> int:
 def asked(tree: Path, results: Path, good: str, bad: str, **more: object) -> Asked:
     plain = Asked(
         tree=tree,
-        good=history.commit_of(tree, good),
-        bad=history.commit_of(tree, bad),
+        good=git_bisect.commit_of(tree, good),
+        bad=git_bisect.commit_of(tree, bad),
         tests=Selection(),
         tries=1,
         command="scripts/bisect",

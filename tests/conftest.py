@@ -14,7 +14,7 @@ import pytest
 from kfunctest import proc
 from tests import fakekernel, fakesource
 from tests.fakearchive import Archive
-from tests.judging import Ended, Judge, written
+from tests.pytest_result import Ended, Judge, written
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from kfunctest.errors import InfraError
-from kfunctest.target import accelerator
-from kfunctest.target.accelerator import BRISK, KVM_EXIT_HLT, LIMIT, Verdict
+from kfunctest.machine import accelerator
+from kfunctest.machine.accelerator import BRISK, KVM_EXIT_HLT, LIMIT, Verdict
 
 
 @pytest.fixture(autouse=True)

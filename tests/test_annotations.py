@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from kfunctest import bpfbuild
-from kfunctest.annotations import GENERATIONS, Annotated, Expectation, generation, of_object
 from kfunctest.errors import SpecError
+from kfunctest.verifier_annotations import GENERATIONS, Annotated, Expectation, generation, of_object
 
 BPF = Path(__file__).parent.parent / "selftests" / "bpf"
 PROGRAM = '#include "kfunctest.h"\n{} __attribute__((section("syscall"))) int program(void *ctx) {{ return 0; }}\n'
@@ -228,7 +228,7 @@ def test_needed_kfuncs_are_named(folder: Path) -> None:
 
 def test_generation_is_the_one_whose_wording_is_seen(folder: Path) -> None:
     """And each wording of the probe is that of one generation only."""
-    probe = of_object(bpfbuild.build(BPF / "generation.bpf.c"))["probe"]
+    probe = of_object(bpfbuild.build(BPF / "verifier_probe.bpf.c"))["probe"]
     for name in GENERATIONS:
         (message,) = probe.at(name).messages
         assert generation(probe, False, f"1: call\n{message.text}\n") == name
@@ -238,7 +238,7 @@ def test_generation_is_the_one_whose_wording_is_seen(folder: Path) -> None:
 
 @pytest.mark.parametrize("loaded, log", [(False, "what nobody ever said"), (True, "")])
 def test_unknown_wording_is_judged_as_the_newest(folder: Path, loaded: bool, log: str) -> None:
-    probe = of_object(bpfbuild.build(BPF / "generation.bpf.c"))["probe"]
+    probe = of_object(bpfbuild.build(BPF / "verifier_probe.bpf.c"))["probe"]
     assert generation(probe, loaded, log) == GENERATIONS[-1]
 
 

@@ -21,10 +21,10 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 LAYERS = (
     ("guest",),
     ("errors",),
-    ("wait", "shell", "proc", "run", "cache", "files", "annotation_values"),
-    ("contract", "annotations", "measure", "statkeys", "results"),
+    ("wait", "shell", "proc", "run", "cache", "files"),
+    ("contract", "verifier_annotations", "tolerances", "statkeys", "results"),
     ("statitems", "reports", "kernels", "bpfbuild"),
-    ("target",),
+    ("machine",),
     ("plugin", "trial"),
     ("gate", "build_kernel", "setup"),
     ("bisect", "mutate", "coverage"),
@@ -34,7 +34,7 @@ LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 #: What runs before there is a virtual environment: nothing but the standard library and the two lowest layers.
 BEFORE_PACKAGES = ("setup", "errors", "wait", "proc", "cache", "run")
 #: The one part of setup that runs afterwards.
-AFTER_PACKAGES = "kfunctest.setup.update"
+AFTER_PACKAGES = "kfunctest.setup.refresh_kernels"
 #: What renames by itself, and why it cannot leave that to kfunctest/files.py.
 RENAMES = {
     "kfunctest.cache": "runs before there are packages, and renames folders",
@@ -49,13 +49,13 @@ REPORTING = ("plugin", "trial", "reports", "gate", "bisect", "mutate", "coverage
 IN_PLACE = {
     "kfunctest.trial.suite": "the suite's output as it comes, a log",
     "kfunctest.gate.run": "what a kernel's build printed before it failed, for people alone",
-    "kfunctest.bisect.history": "a git directory that git has just made",
+    "kfunctest.bisect.git_bisect": "a git directory that git has just made",
     "kfunctest.bisect.mail": "a temporary folder",
     "kfunctest.bench.bisect": "a temporary folder",
     "kfunctest.bench.build": "a kernel's source",
 }
 #: Where the channel's far side takes over in the guest; the host brings its execnet there.
-GUEST_ENTRY = ("kfunctest.guest.main", "kfunctest.guest.far")
+GUEST_ENTRY = ("kfunctest.guest.main", "kfunctest.guest.remote_agent")
 PYTEST = ("pytest", "_pytest", "pluggy", "xdist")
 FUNCTION_LINES = 50
 
@@ -274,10 +274,10 @@ def test_only_tox_says_which_tests_are_the_hosts_own() -> None:
     [
         ("kfunctest/cache.py", "from kfunctest import kernels", "not a layer below"),
         ("kfunctest/cache.py", "from kfunctest import wait", "not a layer below"),
-        ("kfunctest/kernels/spec.py", "import kfunctest.target.vm", "not a layer below"),
+        ("kfunctest/kernels/spec.py", "import kfunctest.machine.vm", "not a layer below"),
         ("kfunctest/kernels/spec.py", "from . import model", "a relative import"),
         ("kfunctest/kernels/spec.py", "def f():\n    import pytest", "knows pytest"),
-        ("kfunctest/target/vm.py", "from subprocess import run", "only module that starts"),
+        ("kfunctest/machine/vm.py", "from subprocess import run", "only module that starts"),
         ("kfunctest/plugin/a.py", "from selftests import x", "no tests"),
         ("kfunctest/guest/a.py", "import execnet", "standard library"),
         ("kfunctest/guest/a.py", "from kfunctest import wait", "standard library"),
@@ -291,7 +291,7 @@ def test_only_tox_says_which_tests_are_the_hosts_own() -> None:
     ],
 )
 def test_a_breach_is_found(tmp_path: Path, path: str, source: str, why: str) -> None:
-    for part in ("kernels", "target", "guest", "plugin", "setup"):
+    for part in ("kernels", "machine", "guest", "plugin", "setup"):
         (tmp_path / "kfunctest" / part).mkdir(parents=True)
         (tmp_path / "kfunctest" / part / "__init__.py").touch()
     (tmp_path / "kfunctest" / "wait.py").touch()

@@ -12,7 +12,7 @@ import pytest
 
 from kfunctest import proc
 from tests import fakekernel
-from tests.judging import Judge, assert_matches, written
+from tests.pytest_result import Judge, assert_matches, written
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 FAILED, INFRA, USAGE, NOTHING = 1, 3, 4, 5

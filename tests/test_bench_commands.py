@@ -17,10 +17,10 @@ from kfunctest.bench.kfunc import command as kfunc
 from kfunctest.bench.memory import Watched
 from kfunctest.bench.mutants import Costs
 from kfunctest.kernels import source, spec
+from kfunctest.machine import accelerator, capacity
+from kfunctest.machine.accelerator import Accelerator
 from kfunctest.mutate import building
 from kfunctest.results import JudgedKernel, Outcome, Result, Run
-from kfunctest.target import accelerator, capacity
-from kfunctest.target.accelerator import Accelerator
 from kfunctest.trial.suite import Ended
 from tests import fakekernel
 from tests.benching import noisy

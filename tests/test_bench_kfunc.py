@@ -15,10 +15,10 @@ import pytest
 from kfunctest import shell
 from kfunctest.bench import __main__ as bench
 from kfunctest.bench.kfunc import command, table, values
-from kfunctest.bench.kfunc import figures as names
+from kfunctest.bench.kfunc import samples as names
 from kfunctest.bench.kfunc.experiment import Experiment, Plan
-from kfunctest.bench.kfunc.figures import Figures, load
 from kfunctest.bench.kfunc.items import Items
+from kfunctest.bench.kfunc.samples import Figures, load
 from kfunctest.errors import InfraError, SpecError, VmDied
 from tests.benching import ABOUT, ITEMS, PlayedLab, PlayedTarget, noisy
 

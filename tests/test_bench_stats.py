@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from kfunctest.bench.kfunc import figures as names
 from kfunctest.bench.kfunc import gate
+from kfunctest.bench.kfunc import samples as names
 from kfunctest.bench.kfunc.stats import change, ratios, spread
 from kfunctest.errors import SpecError
 from tests.benching import noisy

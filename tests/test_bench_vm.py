@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kfunctest import proc
-from kfunctest.bench.kfunc.figures import EVERYTHING, ITERATOR, KFUNCS, PYTHON_KFUNCS, load
+from kfunctest.bench.kfunc.samples import EVERYTHING, ITERATOR, KFUNCS, PYTHON_KFUNCS, load
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 

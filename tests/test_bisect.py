@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from kfunctest import proc
-from kfunctest.bisect import asked as commands
+from kfunctest.bisect import options as commands
 from kfunctest.bisect import report
-from kfunctest.bisect.proof import NotProven
+from kfunctest.bisect.check_endpoints import NotProven
 from kfunctest.errors import InfraError
 from kfunctest.trial.suite import Ended
 from tests import bisecting, fakesource
@@ -127,7 +127,7 @@ def test_on_the_way_one_bad_test_is_enough_the_quickest_and_the_culprit_is_run_t
 def test_a_few_tests_that_fail_at_the_bad_end_are_enough(
     tmp_path: Path, cache_here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kfunctest.bisect.proof.ENOUGH", 2)
+    monkeypatch.setattr("kfunctest.bisect.check_endpoints.ENOUGH", 2)
     tree, suite = tmp_path / "linux", PlayedSuite()
     short(tree, *(memcontrol(each, number) for number, each in enumerate(["", "", "a=failed b=failed c=failed"])))
     wanted = bisecting.asked(tree, tmp_path / "results", "main~2", "main")
@@ -139,7 +139,7 @@ def test_a_few_tests_that_fail_at_the_bad_end_are_enough(
 def test_where_the_first_that_fail_at_the_bad_end_fail_at_the_good_one_all_are_asked(
     tmp_path: Path, cache_here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kfunctest.bisect.proof.ENOUGH", 2)
+    monkeypatch.setattr("kfunctest.bisect.check_endpoints.ENOUGH", 2)
     tree, suite = tmp_path / "linux", PlayedSuite()
     marks = ["a=failed b=failed", "a=failed b=failed", "a=failed b=failed c=failed"]
     short(tree, *(memcontrol(each, number) for number, each in enumerate(marks)))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kfunctest.bisect import asked as commands
-from kfunctest.bisect.history import History
-from kfunctest.bisect.model import BREAK, FIX, Terms
+from kfunctest.bisect import options as commands
+from kfunctest.bisect.git_bisect import History
+from kfunctest.bisect.types import BREAK, FIX, Terms
 from kfunctest.errors import SpecError
 from tests import bisecting, fakesource
 from tests.bisecting import BASE, Bisected, MirroredSuite, PlayedBuilds, PlayedSuite, memcontrol

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from kfunctest.bisect import argument
+from kfunctest.bisect import build_impact
 from kfunctest.bisect.judge import Judge, Refuted
-from kfunctest.bisect.memory import Memory
-from kfunctest.bisect.model import Made
+from kfunctest.bisect.state import Memory
 from kfunctest.bisect.trials import ImageTrials, Selection
-from kfunctest.kernels import build, inputs
-from kfunctest.kernels.inputs import Inputs
-from kfunctest.kernels.slot import Slot
+from kfunctest.bisect.types import Made
+from kfunctest.kernels import build, kbuild_deps
+from kfunctest.kernels.build_dir import Slot
+from kfunctest.kernels.kbuild_deps import Inputs
 from tests import bisecting, fakesource
 from tests.bisecting import BASE, PlayedBuilds, PlayedSuite
 from tests.building import made, needs_build_tools
@@ -30,7 +30,7 @@ READ = Inputs(
 
 def reaches(*changes: tuple[str, str], config: str = "", read: Inputs | None = READ) -> bool:
     """Whether such a difference may reach the image."""
-    return argument.untouched(changes, read, config) is None
+    return build_impact.untouched(changes, read, config) is None
 
 
 @pytest.mark.parametrize(
@@ -65,21 +65,21 @@ def test_what_may_reach_the_image_is_built(how: str, path: str) -> None:
 @pytest.mark.parametrize(
     "how, path, kind",
     [
-        ("M", "Documentation/mm/index.rst", argument.TEXT),
-        ("A", "MAINTAINERS", argument.TEXT),
-        ("M", "tools/testing/selftests/mm/Makefile", argument.TEXT),
-        ("M", "arch/arm64/Kconfig", argument.ARCH),
-        ("D", "arch/riscv/kernel/head.S", argument.ARCH),
-        ("M", "drivers/gpu/nic.c", argument.SOURCE),
-        ("A", "drivers/gpu/new.c", argument.SOURCE),
-        ("M", "drivers/gpu/unread.h", argument.HEADER),
-        ("M", "drivers/gpu/drm/Makefile", argument.MAKEFILE),
-        ("M", "drivers/gpu/Kconfig", argument.KCONFIG),
-        ("A", "rust/kernel/new.rs", argument.RUST),
+        ("M", "Documentation/mm/index.rst", build_impact.TEXT),
+        ("A", "MAINTAINERS", build_impact.TEXT),
+        ("M", "tools/testing/selftests/mm/Makefile", build_impact.TEXT),
+        ("M", "arch/arm64/Kconfig", build_impact.ARCH),
+        ("D", "arch/riscv/kernel/head.S", build_impact.ARCH),
+        ("M", "drivers/gpu/nic.c", build_impact.SOURCE),
+        ("A", "drivers/gpu/new.c", build_impact.SOURCE),
+        ("M", "drivers/gpu/unread.h", build_impact.HEADER),
+        ("M", "drivers/gpu/drm/Makefile", build_impact.MAKEFILE),
+        ("M", "drivers/gpu/Kconfig", build_impact.KCONFIG),
+        ("A", "rust/kernel/new.rs", build_impact.RUST),
     ],
 )
 def test_what_no_build_reads_is_not_built(how: str, path: str, kind: str) -> None:
-    assert argument.untouched([(how, path)], READ, "") == {kind: 1}
+    assert build_impact.untouched([(how, path)], READ, "") == {kind: 1}
 
 
 @pytest.mark.parametrize(
@@ -113,20 +113,20 @@ def test_evidence_is_read_from_the_command_lines_that_kbuild_keeps(tmp_path: Pat
     for name, text in commands.items():
         (place.obj / name).parent.mkdir(parents=True, exist_ok=True)
         (place.obj / name).write_text(text)
-    read = inputs.collect(place)
+    read = kbuild_deps.collect(place)
     expected = {"mm/memcontrol.c", "include/linux/mm.h", "arch/x86/include/asm/page.h", "scripts/conf.c"}
     assert read.files - {"include"} == expected
     assert read.targets == {"mm/memcontrol.o", "scripts/conf.o", "drivers/built-in.a"}
     assert {"mm", "drivers"} <= read.folders
-    inputs.write(tmp_path / inputs.NAME, read)
-    assert inputs.read(tmp_path / inputs.NAME) == read
-    (tmp_path / inputs.NAME).write_text("{")
-    assert inputs.read(tmp_path / inputs.NAME) is None
+    kbuild_deps.write(tmp_path / kbuild_deps.NAME, read)
+    assert kbuild_deps.read(tmp_path / kbuild_deps.NAME) == read
+    (tmp_path / kbuild_deps.NAME).write_text("{")
+    assert kbuild_deps.read(tmp_path / kbuild_deps.NAME) is None
 
 
 @needs_build_tools
 def test_every_kernel_that_is_built_says_what_its_build_read(tree: Path, cache_here: Path) -> None:
-    read = inputs.read(made(tree).folder / inputs.NAME)
+    read = kbuild_deps.read(made(tree).folder / kbuild_deps.NAME)
     assert read is not None
     assert {"mm/memcontrol.o", "kernel/fork.o"} <= read.targets
 
@@ -162,7 +162,7 @@ def test_a_kconfig_file_counts_only_if_it_changes_the_configuration(
     judge.place(commits["c0"])
     place = judge.place(commits["c1"])
     assert len(builds.made) == built
-    assert (argument.KCONFIG in place.argument) is (built == 1)
+    assert (build_impact.KCONFIG in place.argument) is (built == 1)
 
 
 def test_what_does_not_build_is_as_another_commit_only_where_no_build_reads_the_difference(
@@ -189,7 +189,7 @@ def test_an_argument_that_a_build_refutes_is_not_kept(tmp_path: Path, cache_here
         def make(self, commit: str) -> Made:
             found = super().make(commit)
             wrong = Inputs(frozenset({"mm/memcontrol.c"}), frozenset({"mm/memcontrol.o"}), frozenset({"."}))
-            inputs.write(Path(found.folder) / inputs.NAME, wrong)
+            kbuild_deps.write(Path(found.folder) / kbuild_deps.NAME, wrong)
             return found
 
     judge, _ = judge_of(tree, tmp_path / "state")

@@ -13,15 +13,15 @@ import pytest
 from kfunctest import proc
 from kfunctest.bisect import __main__ as entry
 from kfunctest.bisect import command, mail, report, series, step
-from kfunctest.bisect.asked import BAD, GOOD
 from kfunctest.bisect.builder import Builder
-from kfunctest.bisect.history import History
+from kfunctest.bisect.git_bisect import History
+from kfunctest.bisect.options import BAD, GOOD
 from kfunctest.bisect.trials import Selection
 from kfunctest.errors import EXIT_USAGE
 from kfunctest.kernels import patches, source
+from kfunctest.machine import host_checks
 from kfunctest.results import Untested
 from kfunctest.shell import GIT_ABORT as ABORT
-from kfunctest.target import machine
 from kfunctest.trial import digest
 from kfunctest.trial.suite import Suite
 from kfunctest.trial.work import work
@@ -219,7 +219,7 @@ def test_what_a_verdict_depends_on_is_in_the_keys_of_a_bisection_and_of_steps(
     tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted, builder = bisecting.asked(tree, tmp_path, "HEAD", "HEAD"), Builder(tree)
-    monkeypatch.setattr(machine, "versions", lambda: "QEMU 7")
+    monkeypatch.setattr(host_checks, "versions", lambda: "QEMU 7")
 
     def keys(*tools: str) -> tuple[str, str]:
         return command.key(wanted, tools), step.key(tree, builder, Selection(), tools)

@@ -14,11 +14,11 @@ import pytest
 
 from kfunctest import shell
 from kfunctest.bisect import __main__ as entry
-from kfunctest.bisect import asked as commands
+from kfunctest.bisect import options as commands
 from kfunctest.bisect import report, step
-from kfunctest.bisect.model import BREAK, FIX, Terms
-from kfunctest.bisect.proof import NotProven
+from kfunctest.bisect.check_endpoints import NotProven
 from kfunctest.bisect.trials import Selection
+from kfunctest.bisect.types import BREAK, FIX, Terms
 from kfunctest.errors import SpecError
 from kfunctest.trial.suite import Ended
 from tests import bisecting, fakesource
@@ -253,7 +253,7 @@ def test_git_bisect_run_finds_the_fix_by_steps(fixed: Path, tmp_path: Path) -> N
     script = tmp_path / "step.py"
     script.write_text(
         f"import sys\nsys.path.insert(0, {str(CHECKOUT)!r})\nfrom pathlib import Path\n"
-        "from kfunctest.bisect import step\nfrom kfunctest.bisect.model import FIX\n"
+        "from kfunctest.bisect import step\nfrom kfunctest.bisect.types import FIX\n"
         "from kfunctest.bisect.trials import Selection\nfrom tests.bisecting import PlayedBuilds, PlayedSuite\n"
         f"tree, state = Path({str(fixed)!r}), Path({str(tmp_path / 'state')!r})\n"
         "commit, builds = step._commit(tree), PlayedBuilds(tree, state)\n"

@@ -10,7 +10,7 @@ import pytest
 
 from kfunctest.bisect import __main__ as entry
 from kfunctest.bisect import step
-from kfunctest.bisect.asked import BAD, GOOD, UNTESTABLE
+from kfunctest.bisect.options import BAD, GOOD, UNTESTABLE
 from kfunctest.bisect.trials import Selection
 from kfunctest.errors import EXIT_INFRA, EXIT_USAGE, InfraError
 from kfunctest.shell import GIT_ABORT as ABORT

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kfunctest.bisect.asked import GOOD
+from kfunctest.bisect.options import GOOD
 from tests.building import needs_build_tools
 from tests.history import linux, running
 

@@ -11,9 +11,9 @@ import pytest
 
 from kfunctest.bisect import trials
 from kfunctest.bisect.judge import Judge
-from kfunctest.bisect.memory import Memory
-from kfunctest.bisect.model import Ends, Kind, Made, Place, Purpose
+from kfunctest.bisect.state import Memory
 from kfunctest.bisect.trials import BETWEEN, PRESENCE, ImageTrials, Selection
+from kfunctest.bisect.types import Ends, Kind, Made, Place, Purpose
 from kfunctest.contract import ALL
 from kfunctest.errors import InfraError, SpecError
 from kfunctest.results import Outcome, Result, Untested

@@ -10,7 +10,7 @@ import pytest
 
 from kfunctest import cache
 from kfunctest.errors import SpecError
-from kfunctest.kernels import build, fragments, slot
+from kfunctest.kernels import build, build_dir, fragments
 from tests import fakesource
 from tests.building import compiled, made, needs_build_tools
 from tests.fakesource import commit, edit, git
@@ -38,7 +38,7 @@ def test_a_kernel_is_kept_with_its_provenance(tree: Path) -> None:
 
 def test_the_same_is_not_built_twice_nor_checked_out(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = made(tree)
-    monkeypatch.setattr(slot, "opened", None)
+    monkeypatch.setattr(build_dir, "opened", None)
     assert made(tree) == first
 
 

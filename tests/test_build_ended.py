@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from kfunctest import cache, proc
-from kfunctest.kernels import slot
+from kfunctest.kernels import build_dir
 from kfunctest.wait import wait_until
 from tests.building import child, compiled, made, needs_build_tools
 from tests.fakesource import commit, edit
@@ -108,7 +108,7 @@ def test_a_tool_half_linked_by_a_killed_build_is_linked_anew(tree: Path, tmp_pat
 )
 def test_whole_tools_stay(tmp_path: Path, tool: int, command: int, stays: bool) -> None:
     """Of a run that began at 200 and was killed: to link a tool anew is to compile the whole kernel anew."""
-    place = slot.Slot(tmp_path)
+    place = build_dir.Slot(tmp_path)
     times = {"obj/tools/objtool/objtool": tool, "obj/mm/slub.o": command, "obj/mm/.slub.o.cmd": command}
     for name, seconds in {**times, "obj/tools/objtool/.x.o.cmd": 100, "unfinished": 200}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

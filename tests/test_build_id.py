@@ -15,7 +15,7 @@ from kfunctest import contract
 from kfunctest.errors import SpecError
 from kfunctest.guest import build_id
 from kfunctest.kernels import facts, spec
-from kfunctest.target import vm
+from kfunctest.machine import vm
 from tests import fakekernel
 
 ID, OTHER = bytes(range(20)), bytes(range(1, 21))

@@ -16,12 +16,12 @@ from kfunctest import build_kernel, proc
 from kfunctest.errors import SpecError
 from kfunctest.kernels import source
 from kfunctest.setup import __main__ as command
-from kfunctest.setup import judged, needs
+from kfunctest.setup import needs, needs_toolchain
 from tests import fakesource
 from tests.building import needs as needs_tools
 from tests.building import needs_build_tools
 from tests.fakesource import commit, edit, git
-from tests.judging import Judge
+from tests.pytest_result import Judge
 
 pytestmark = needs_build_tools
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -107,7 +107,7 @@ def test_what_cannot_be_built(tree: Path, tmp_path: Path, words: list[str], said
     ids=lambda parameter: " ".join(parameter) if isinstance(parameter, list) else "",
 )
 def test_setup_brings_a_compiler_only_where_a_kernel_is_built(words: list[str], expected: bool) -> None:
-    assert judged.is_built(words, CHECKOUT) is expected
+    assert needs_toolchain.is_built(words, CHECKOUT) is expected
 
 
 def test_setup_reads_what_is_judged_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

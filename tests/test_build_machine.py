@@ -14,7 +14,7 @@ from kfunctest.kernels import wrappers
 from kfunctest.kernels.toolchain import Toolchain
 from tests.building import TOOLS, child, made, needs_build_tools
 from tests.fakesource import commit, edit
-from tests.judging import written
+from tests.pytest_result import written
 
 pytestmark = [needs_build_tools, pytest.mark.usefixtures("cache_here")]
 CHECKOUT = Path(__file__).resolve().parents[1]

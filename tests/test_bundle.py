@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kfunctest import proc
-from kfunctest.target import bundle
+from kfunctest.machine import bundle
 
 
 def test_the_bundle_holds_what_the_agent_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,7 +22,8 @@ def test_the_bundle_holds_what_the_agent_imports(tmp_path: Path, monkeypatch: py
     script = tmp_path / "kfunctest" / "guest" / "main.py"
     script.parent.mkdir(parents=True)
     script.write_text(
-        main + "import kfunctest.guest.names, kfunctest.guest.bpf, kfunctest.guest.verdicts, execnet.gateway_base\n"
+        main
+        + "import kfunctest.guest.log_markers, kfunctest.guest.bpf, kfunctest.guest.verdicts, execnet.gateway_base\n"
         "print({type(m.__spec__.loader).__name__ for n, m in sys.modules.items() if n.startswith('kfunctest')})"
     )
     done = proc.run([python, "-I", "-S", script, bundled], seconds=30)

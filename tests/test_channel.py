@@ -14,7 +14,7 @@ from execnet import gateway_bootstrap, gateway_io
 
 from kfunctest.errors import GuestError
 from kfunctest.guest import agent, cgroup
-from kfunctest.target.channel import LONGEST, ChannelEnded, ChannelSilent, Pipes, Requests
+from kfunctest.machine.channel import LONGEST, ChannelEnded, ChannelSilent, Pipes, Requests
 
 CHECKOUT = str(Path(__file__).resolve().parents[1])
 SERVE = """

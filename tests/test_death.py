@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from kfunctest.guest.names import AGENT_ENDED
-from kfunctest.target import death
+from kfunctest.guest.log_markers import AGENT_ENDED
+from kfunctest.machine import death
 
 BOOT = "[    0.000000] Linux version 7.2.13\n[    5.100000] virtme-ng-init: initialization done\n"
 NULL = """[   12.000001] BUG: kernel NULL pointer dereference, address: 0000000000000008

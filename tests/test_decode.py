@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kfunctest import proc
-from kfunctest.target.decode import decoded
+from kfunctest.machine.decode import decoded
 
 SOURCES = {
     "init/main.c": "int counter;\nvoid start_kernel(void)\n{\n\tcounter++;\n}\n",

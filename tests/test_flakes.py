@@ -12,13 +12,13 @@ import pytest
 
 from kfunctest.bench.flakes import BUSY, Flakes, Manner, flakes
 from kfunctest.kernels.model import Facts, Kernel
+from kfunctest.machine.accelerator import Accelerator
 from kfunctest.results import Between, Outcome, Result, Run, Splat
-from kfunctest.target.accelerator import Accelerator
 from kfunctest.trial.reading import Fault, SuiteRun
 from kfunctest.trial.suite import Ended
 from kfunctest.trial.trials import Trials
 from kfunctest.wait import wait_until
-from tests.judging import Judge
+from tests.pytest_result import Judge
 
 WARN = Splat("warn", "WARNING: mm/memcontrol.c:1", "WARNING: mm/memcontrol.c:1\n...")
 GOOD = (

@@ -7,8 +7,8 @@ from typing import cast
 
 import pytest
 
-from kfunctest.target import lifetime
-from kfunctest.target.protocol import Target
+from kfunctest.machine import dying_cgroups
+from kfunctest.machine.interface import Target
 
 
 class Fake:
@@ -31,7 +31,7 @@ class Fake:
     ids=["none is dying", "they go", "one is pinned"],
 )
 def test_freed(counts: list[int], left: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lifetime, "PAUSE", 0)
+    monkeypatch.setattr(dying_cgroups, "PAUSE", 0)
     target = Fake(counts)
-    lifetime.wait_until_freed(cast("Target", target))
+    dying_cgroups.wait_until_freed(cast("Target", target))
     assert target.counts == left

@@ -10,7 +10,7 @@ import pytest
 from kfunctest.errors import SpecError
 from kfunctest.gate import lists
 from kfunctest.gate.lists import Entry, Lists
-from tests.judging import Judge
+from tests.pytest_result import Judge
 
 TEST = "selftests/test_usage.py::test_usage_of_root[4 KiB]"
 

@@ -22,7 +22,7 @@ from kfunctest.gate.verdict import Status
 from kfunctest.kernels import named, spec
 from kfunctest.kernels.model import Kernel
 from kfunctest.kernels.named import Named
-from kfunctest.target import machine
+from kfunctest.machine import host_checks
 from kfunctest.trial import suite
 from kfunctest.trial.suite import Ended
 from kfunctest.trial.trials import Trials
@@ -179,7 +179,7 @@ def test_earlier_gates_are_merged_and_nothing_is_run(
         job = elsewhere(replace(asked, entries=(one,), whole=False), one.name)
         command.run(job, Baseline())
         parts.append(record.read(latest(job) / record.NAME))
-    monkeypatch.setattr(machine, "versions", no_qemu)
+    monkeypatch.setattr(host_checks, "versions", no_qemu)
     assert command.run(elsewhere(asked, "merged"), Baseline(), parts) == Status.PASS
     assert command.run(elsewhere(asked, "one lost"), Baseline(), parts[:1]) == Status.UNJUDGED
 

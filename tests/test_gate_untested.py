@@ -23,7 +23,7 @@ from kfunctest.trial.trials import Trials
 from tests import fakekernel
 from tests.fakekernel import MEMCG, Function
 from tests.gating import judge, row, said, with_untested
-from tests.judging import written
+from tests.pytest_result import written
 
 NEW = Untested("bpf_new", "kfunc")
 

@@ -11,9 +11,9 @@ from typing import cast
 
 import pytest
 
-from kfunctest.guest import cgroup, cpus, removal
-from kfunctest.target.memcg import Memcg
-from kfunctest.target.protocol import Target
+from kfunctest.guest import affinity, cgroup, removal
+from kfunctest.machine.interface import Target
+from kfunctest.machine.memcg import Memcg
 
 
 class Played:
@@ -111,8 +111,8 @@ def test_a_cpu_that_is_offline_stays_allowed(monkeypatch: pytest.MonkeyPatch, tm
     """It will be back, and what runs here may run there then."""
     status = tmp_path / "status"
     status.write_text("Name:\tx\nCpus_allowed:\t00000001,00000003\nCpus_allowed_list:\t0-1,32\n")
-    monkeypatch.setattr(cpus, "_STATUS", str(status))
-    assert cpus.allowed() == {0, 1, 32}
+    monkeypatch.setattr(affinity, "_STATUS", str(status))
+    assert affinity.allowed() == {0, 1, 32}
 
 
 def test_a_grace_period_is_no_failure_and_no_wait_for_ever() -> None:

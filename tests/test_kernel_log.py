@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 
 from kfunctest.guest import kmsg
-from kfunctest.target.kernel_log import LONGEST_MARK, Log, Record, clean, from_console, logged, parse, shown
-from kfunctest.target.protocol import Target
+from kfunctest.machine.interface import Target
+from kfunctest.machine.kernel_log import LONGEST_MARK, Log, Record, clean, from_console, logged, parse, shown
 
 
 class FakeKernel:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kfunctest.errors import SpecError
-from kfunctest.kernels import modules
+from kfunctest.kernels import prune_modules
 from kfunctest.kernels.spec import resolve
 from tests import fakekernel
 from tests.building import needs
@@ -135,7 +135,7 @@ needs_depmod = needs("depmod")
 
 @needs_depmod
 def test_pruning_keeps_what_a_run_needs_and_what_that_depends_on(installed: Path, tmp_path: Path) -> None:
-    folder = modules.prune(installed / "lib" / "modules" / RELEASE, tmp_path / "pruned", RELEASE)
+    folder = prune_modules.prune(installed / "lib" / "modules" / RELEASE, tmp_path / "pruned", RELEASE)
     kept = {path.relative_to(folder / "kernel").as_posix() for path in folder.rglob("*.ko*")}
     assert kept == {
         "fs/9p/9p.ko",
@@ -154,7 +154,7 @@ def test_a_damaged_module_is_named(installed: Path, tmp_path: Path) -> None:
     source = installed / "lib" / "modules" / RELEASE
     (source / "kernel/fs/9p/9p.ko.xz").write_bytes(b"\xfd7zXZ\0damaged")
     with pytest.raises(SpecError, match=r"9p\.ko\.xz is damaged"):
-        modules.prune(source, tmp_path / "pruned", RELEASE)
+        prune_modules.prune(source, tmp_path / "pruned", RELEASE)
 
 
 def test_an_image_of_another_system_is_not_taken_for_modules(installed: Path) -> None:

@@ -19,8 +19,8 @@ from kfunctest.errors import SpecError
 from kfunctest.guest import survey
 from kfunctest.kernels.model import Kernel
 from kfunctest.kernels.spec import check, resolve
+from kfunctest.machine import vm
 from kfunctest.plugin import header
-from kfunctest.target import vm
 from tests import fakekernel
 from tests.fakekernel import CONFIG, RELEASE
 

@@ -14,7 +14,7 @@ from kfunctest.kernels import facts, image
 from kfunctest.kernels.model import Facts
 from tests import fakekernel
 from tests.fakekernel import MEMCG, Function
-from tests.judging import written
+from tests.pytest_result import written
 
 KNOWN = sorted(contract.ALL)
 TAGGED = [Function(name, (MEMCG,), tagged=True) for name in KNOWN]

@@ -17,11 +17,11 @@ import pytest
 
 from kfunctest import proc
 from kfunctest.errors import VmDied, VmHung, VmLost
-from kfunctest.guest.names import AGENT_ENDED
-from kfunctest.target import inquest, stacks
-from kfunctest.target.console import Console
-from kfunctest.target.inquest import OfVm
-from kfunctest.target.monitor import Monitor, NoAnswer, listening
+from kfunctest.guest.log_markers import AGENT_ENDED
+from kfunctest.machine import post_mortem, stacks
+from kfunctest.machine.console import Console
+from kfunctest.machine.monitor import Monitor, NoAnswer, listening
+from kfunctest.machine.post_mortem import OfVm
 from kfunctest.wait import wait_until
 
 REGISTERS = """
@@ -237,7 +237,7 @@ def test_silence_after_an_oops_is_a_crash(vm: OfVm, qemu: FakeQemu) -> None:
 
 
 def test_a_channel_that_breaks_under_a_living_vm(vm: OfVm, qemu: FakeQemu, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inquest, "END_SECONDS", 0.1)
+    monkeypatch.setattr(post_mortem, "END_SECONDS", 0.1)
     lost = vm.gone("agent.ping", 0, "the channel ended")
     assert type(lost) is VmLost
     assert "the channel to the agent broke, and QEMU runs on" in lost.what
@@ -246,8 +246,8 @@ def test_a_channel_that_breaks_under_a_living_vm(vm: OfVm, qemu: FakeQemu, monke
     assert "the agent ended by signal 11" in vm.gone("agent.ping", 0, "the channel ended").what
 
 
-def test_the_console_is_read_when_its_keeper_has_copied_all(vm: OfVm, qemu: FakeQemu) -> None:
-    """The panic's text comes after the channel's end; the keeper removes the folder when it is all there."""
+def test_the_console_is_read_when_its_supervisor_has_copied_all(vm: OfVm, qemu: FakeQemu) -> None:
+    """The panic's text comes after the channel's end; the supervisor removes the folder when it is all there."""
 
     def keep() -> None:
         with vm.console.path.open("a") as out:

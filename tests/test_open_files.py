@@ -17,7 +17,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 CHECK = """
 import resource
 from kfunctest.errors import InfraError
-from kfunctest.target import machine
+from kfunctest.machine import machine
 resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))
 try:
     machine.check()

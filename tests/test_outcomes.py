@@ -24,7 +24,7 @@ from kfunctest.errors import GuestError, InfraError, VmDied, VmHung, VmLost
 from kfunctest.kernels.model import Facts, Kernel
 from kfunctest.plugin import SESSION
 from kfunctest.plugin import session as sessions
-from kfunctest.target.console import Console
+from kfunctest.machine.console import Console
 
 pytest_plugins = ["kfunctest.plugin.hooks"]
 KERNEL = Kernel(
@@ -225,7 +225,7 @@ def test_boots_that_fail_end_no_run_and_are_not_tried_for_ever(run: Run, how: st
 
 def test_what_the_verifier_said_is_carried(run: Run) -> None:
     ran = run(
-        "from kfunctest.target.bpf import Verdict",
+        "from kfunctest.machine.bpf import Verdict",
         "@pytest.fixture\ndef verdict(): return Verdict(13, 'R1 invalid', 0)",
         "def test_verdict(vm, verdict): assert verdict.accepted",
         "def test_refused(vm): raise GuestError('VerifierError', 'refused', '', 13, 'R2 invalid')",

@@ -10,10 +10,10 @@ import pytest
 
 from kfunctest import proc
 from kfunctest.errors import SpecError
-from kfunctest.target import capacity
-from kfunctest.target.capacity import OVERHEAD, SPARE, GiB, MiB, Room
+from kfunctest.machine import capacity
+from kfunctest.machine.capacity import OVERHEAD, SPARE, GiB, MiB, Room
 from tests import fakekernel
-from tests.judging import Judge, assert_matches
+from tests.pytest_result import Judge, assert_matches
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 USAGE = 4

@@ -16,7 +16,7 @@ from kfunctest.results import Outcome
 from kfunctest.wait import wait_until
 from tests import childsuite, fakekernel
 from tests.childsuite import Child
-from tests.judging import assert_matches, written
+from tests.pytest_result import assert_matches, written
 
 EVERY_OUTCOME = """
 def test_passes(kernel): pass

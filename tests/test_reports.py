@@ -14,7 +14,7 @@ from junitparser import JUnitXml
 from kcidb_io.schema import LATEST
 
 from kfunctest.reports import bpf_ci, cases, junit, kcidb, ktap
-from kfunctest.reports.text import MOST, one_line, printable, tail
+from kfunctest.reports.sanitize import MOST, one_line, printable, tail
 from kfunctest.results import Outcome, Run
 from tests.reportruns import COUNTS, CUT, GOOD, HOSTILE, KERNEL, OTHER, RUN, SPLAT
 

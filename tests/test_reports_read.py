@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kfunctest.reports import github, html, write
-from kfunctest.reports.text import MOST, printable
+from kfunctest.reports.sanitize import MOST, printable
 from kfunctest.results import Outcome, Result, Run
 from tests.reportruns import CUT, GOOD, HOSTILE, KERNEL, RUN, SPLAT, result
 

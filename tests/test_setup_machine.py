@@ -11,7 +11,7 @@ import pytest
 
 from kfunctest import proc
 from kfunctest.errors import InfraError
-from kfunctest.setup import needs, system, watch
+from kfunctest.setup import needs, run_installer, system
 from kfunctest.setup.needs import DISTRIBUTIONS, NEEDS, Need
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -97,7 +97,7 @@ def test_sudo_that_wants_a_password_is_no_way_without_a_terminal(
     ],
 )
 def test_a_failed_installer_is_explained(output: str, expected: str) -> None:
-    error = watch.failure(["apt-get", "install"], "ended with status 1", output.splitlines())
+    error = run_installer.failure(["apt-get", "install"], "ended with status 1", output.splitlines())
     assert "\n" not in str(error)
     with pytest.raises(InfraError, match=expected):
         raise error
@@ -106,13 +106,13 @@ def test_a_failed_installer_is_explained(output: str, expected: str) -> None:
 
 def test_a_program_that_fails_is_told_with_its_last_words(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InfraError, match=r"ended with status 7: last words; to see it again: sh -c"):
-        watch.watch("trying", ["sh", "-c", "echo first; echo last words >&2; exit 7"], seconds=20)
+        run_installer.watch("trying", ["sh", "-c", "echo first; echo last words >&2; exit 7"], seconds=20)
     assert capsys.readouterr().err == "setup: trying\n"
 
 
 def test_a_program_that_hangs_is_ended() -> None:
     with pytest.raises(InfraError, match=r"did not end within 0\.2 s"):
-        watch.watch("trying", ["sleep", "600"], seconds=0.2)
+        run_installer.watch("trying", ["sleep", "600"], seconds=0.2)
 
 
 # -- scripts/setup before there is a Python -----------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import fakekernel
-from tests.judging import Judge, assert_matches, written
+from tests.pytest_result import Judge, assert_matches, written
 
 FAILED, INFRA = 1, 3
 

@@ -11,7 +11,7 @@ import pytest
 from kfunctest import proc
 from kfunctest.errors import SpecError
 from kfunctest.kernels import source
-from kfunctest.kernels.slot import opened
+from kfunctest.kernels.build_dir import opened
 from tests import fakesource
 from tests.building import needs
 from tests.fakesource import commit, edit, git, snapshot

@@ -12,8 +12,8 @@ import pytest
 from kfunctest import proc
 from kfunctest.errors import InfraError, SpecError
 from kfunctest.kernels import source
+from kfunctest.kernels.build_dir import opened
 from kfunctest.kernels.gitstore import Store
-from kfunctest.kernels.slot import opened
 from tests import fakesource
 from tests.building import needs
 from tests.fakesource import commit, edit, git

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import pytest
 
+from kfunctest.machine.kernel_log import Record
+from kfunctest.machine.patterns import BY_KIND, PATTERNS
+from kfunctest.machine.splats import LONGEST, ends_amid, find, matching, spent_by
+from kfunctest.machine.taint import TAINTS, complaints
 from kfunctest.results import Splat
-from kfunctest.target.kernel_log import Record
-from kfunctest.target.patterns import BY_KIND, PATTERNS
-from kfunctest.target.splats import LONGEST, ends_amid, find, matching, spent_by
-from kfunctest.target.taint import TAINTS, complaints
 from tests.kernellogs import COMPLAINTS, CUT, END, HARMLESS, RULE
 
 

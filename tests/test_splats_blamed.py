@@ -14,8 +14,8 @@ import pytest
 
 from kfunctest import results
 from kfunctest.results import Outcome
+from tests.fake_vm_runs import BAD, GOOD, Ran, start
 from tests.kernellogs import COMPLAINTS
-from tests.playedkernel import BAD, GOOD, Ran, start
 
 Run = Callable[..., Ran]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.playedkernel import GOOD, Ran, start
+from tests.fake_vm_runs import GOOD, Ran, start
 
 Run = Callable[..., Ran]
 

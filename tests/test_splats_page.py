@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kfunctest.target.patterns import BY_KIND
+from kfunctest.machine.patterns import BY_KIND
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "splats.md"
 

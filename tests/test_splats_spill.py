@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.playedkernel import start
+from tests.fake_vm_runs import start
 
 BEGINS = "vm.say('WARNING: CPU: 0 PID: 9 at mm/made_up.c:12 made_up+0x1/0x2')"
 STACK = "vm.say('Call Trace:\\n <TASK>\\n made_up_caller+0x2a/0x90\\n </TASK>')"

@@ -24,8 +24,8 @@ from kfunctest.gate.baseline import Baseline
 from kfunctest.kernels import spec
 from kfunctest.kernels.model import Kernel
 from kfunctest.kernels.named import Named
-from kfunctest.target import machine
-from kfunctest.target.accelerator import Accelerator
+from kfunctest.machine import host_checks
+from kfunctest.machine.accelerator import Accelerator
 from kfunctest.trial import digest
 from kfunctest.trial.log import Log
 from kfunctest.trial.reading import Fault, SuiteRun
@@ -196,7 +196,7 @@ def any_kernel(tmp_path: Path, cache_here: Path, monkeypatch: pytest.MonkeyPatch
     image.write_bytes(fakekernel.image(config=fakekernel.CONFIG))
     found = spec.resolve(str(image))
     monkeypatch.setattr(spec, "resolve", lambda *_, **__: found)
-    monkeypatch.setattr(machine, "versions", lambda: "QEMU 7")
+    monkeypatch.setattr(host_checks, "versions", lambda: "QEMU 7")
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     return found
 

@@ -16,7 +16,7 @@ from kfunctest.results import Untested
 from tests import childsuite, fakekernel
 from tests.childsuite import Child
 from tests.fakekernel import MEMCG, RELEASE, Function
-from tests.judging import Judge, written
+from tests.pytest_result import Judge, written
 
 GOOD, BAD, INFRA, NOTHING = 0, 1, 3, 5
 NINTH = "bpf_proactive_reclaim"

@@ -8,24 +8,24 @@ from pathlib import Path
 import pytest
 
 from kfunctest.errors import SpecError
-from kfunctest.kernels import paths
-from tests.judging import Judge
+from kfunctest.kernels import user_paths
+from tests.pytest_result import Judge
 
 
 @pytest.mark.parametrize("text", ["a\nb", "a\x1b[0mb", "a\x7f"])
 def test_a_path_with_a_control_character_is_rejected_in_one_line(text: str) -> None:
     with pytest.raises(SpecError, match="has a control character in its name; rename it") as caught:
-        paths.written(text, Path("/x"))
+        user_paths.written(text, Path("/x"))
     assert str(caught.value).isprintable()
 
 
 def test_a_path_below_a_directory_with_a_line_break_is_rejected() -> None:
     with pytest.raises(SpecError, match="control character"):
-        paths.written("results", Path("/a\nb"))
+        user_paths.written("results", Path("/a\nb"))
 
 
 def test_other_paths_are_taken_as_they_are() -> None:
-    assert paths.written("a b,'\"\\%=:\xe9", Path("/x")) == Path("/x", "a b,'\"\\%=:\xe9")
+    assert user_paths.written("a b,'\"\\%=:\xe9", Path("/x")) == Path("/x", "a b,'\"\\%=:\xe9")
 
 
 def test_a_run_rejects_them_before_anything_is_built(judge: Judge, tmp_path: Path) -> None:

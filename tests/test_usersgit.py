@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from kfunctest import proc, shell
-from kfunctest.bisect import command, history
+from kfunctest.bisect import command, git_bisect
 from kfunctest.bisect.builder import Builder
-from kfunctest.bisect.history import History
+from kfunctest.bisect.git_bisect import History
 from kfunctest.bisect.trials import Selection
 from kfunctest.errors import SpecError
 from kfunctest.kernels import source
-from kfunctest.kernels.slot import opened
+from kfunctest.kernels.build_dir import opened
 from kfunctest.plugin import facts
 from tests import fakesource
 from tests.building import needs
@@ -203,7 +203,7 @@ def test_within_a_hook(tree: Path, home: Path, tmp_path: Path, monkeypatch: pyte
     ):
         monkeypatch.setenv(f"GIT_{name}", str(value))
     assert source.resolve(str(tree)) == expected
-    assert history.commit_of(tree, "HEAD") == git(tree, "rev-parse", "HEAD")
+    assert git_bisect.commit_of(tree, "HEAD") == git(tree, "rev-parse", "HEAD")
     assert facts._project() == project
 
 
@@ -237,7 +237,7 @@ def test_a_kernel_in_a_folder_of_a_larger_repository(larger: Path) -> None:
         slot.check_out(found[1].store, found[1].tree)
         assert (slot.src / "kernel" / "fork.c").read_text() == "int linux;\n"
     assert source.resolve(str(path)).words.startswith(f"{path}, tree ")
-    assert history.common_folder(path) != history.common_folder(larger / "src" / "other")
+    assert git_bisect.common_folder(path) != git_bisect.common_folder(larger / "src" / "other")
 
 
 def test_a_folder_that_a_revision_lacks(larger: Path) -> None:
@@ -269,9 +269,9 @@ def test_a_replaced_commit_is_what_git_shows_of_it(tree: Path, tmp_path: Path) -
     other = commit(tree, "mm: in its place")
     git(tree, "reset", "--quiet", "--hard", base)
     assert History(tree, tmp_path / "history.git").commit(base).subject == "the base"
-    name = history.common_folder(tree)
+    name = git_bisect.common_folder(tree)
     git(tree, "replace", base, other)
-    assert history.common_folder(tree) != name  # by which is remembered what a commit came to
+    assert git_bisect.common_folder(tree) != name  # by which is remembered what a commit came to
     found = source.resolve(f"{tree}@{base}")
     assert found.tree == git(tree, "rev-parse", f"{other}^{{tree}}")
     assert found.words == f"{tree} at {base[:12]} (mm: in its place, replaced by {other[:12]})"

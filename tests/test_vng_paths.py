@@ -15,8 +15,8 @@ import pytest
 
 from kfunctest import cache, proc
 from kfunctest.errors import InfraError
-from kfunctest.target import bundle, keeper, machine, vm, vng_paths
-from kfunctest.target.accelerator import Accelerator
+from kfunctest.machine import bundle, host_checks, supervisor, vm, vng_paths
+from kfunctest.machine.accelerator import Accelerator
 from tests.fakekernel import NO_IMAGE
 
 ODD = 'a b,c=d:%s it\'s "q" \\x $HOME `id` \xe9 ;&(*'
@@ -41,7 +41,7 @@ def test_a_plain_temporary_directory_is_used(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize("name", [",", " ", "'", '"', ":", "%", "=", "\\", "\xe9", "\udcff", "\n", "x" * 97])
 def test_a_run_directory_never_has_an_odd_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / f"a{name}b"))
-    with keeper.rundir() as made:
+    with supervisor.rundir() as made:
         assert vng_paths.is_plain(made), f"expected a name that QEMU's options take, seen {made}"
     assert not made.exists()
 
@@ -61,7 +61,7 @@ def test_the_cache_serves_where_tmp_does_not(temporary: Path, tmp_path: Path, mo
         return real(prefix=prefix, dir=dir)
 
     monkeypatch.setattr(tempfile, "mkdtemp", full)
-    with keeper.rundir() as made:
+    with supervisor.rundir() as made:
         assert made.parent == cache.root() / "vms"
     assert list(temporary.iterdir()) == []
 
@@ -123,7 +123,7 @@ def test_an_installed_kernel_is_reached_with_its_modules_through_a_link(image: s
 def test_a_checkout_that_virtme_ng_cannot_start_from(character: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vng_paths, "CHECKOUT", Path(f"/home/me/a{character}b"))
     with pytest.raises(InfraError, match=r"this checkout is at .*; move it") as caught:
-        machine.check()
+        host_checks.check()
     assert repr(character)[1:-1] in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -131,7 +131,7 @@ def test_a_checkout_that_virtme_ng_cannot_start_from(character: str, monkeypatch
 def test_an_interpreter_that_virtme_ng_cannot_start_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "prefix", "/home/me/$venv")
     with pytest.raises(InfraError, match="virtual environment is at"):
-        machine.check()
+        host_checks.check()
 
 
 def test_an_interpreter_whose_scripts_were_made_where_they_do_not_work(
@@ -141,13 +141,13 @@ def test_an_interpreter_whose_scripts_were_made_where_they_do_not_work(
     (tmp_path / "venv").symlink_to("a$b")
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
     with pytest.raises(InfraError, match=r"virtual environment is at '.*/a\$b'"):
-        machine.check()
+        host_checks.check()
 
 
 def test_a_checkout_whose_path_does_not_fit_a_kernels_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vng_paths, "CHECKOUT", Path("/" + "x" * 400))
     with pytest.raises(InfraError, match="the path of this checkout has 401 bytes"):
-        machine.check()
+        host_checks.check()
 
 
 @pytest.mark.parametrize("name", ["my kernels", "it's", "a,b", "a=b", "100%", "\xe9t\xe9", "x" * 200])
@@ -194,8 +194,8 @@ def test_no_setting_of_the_user_or_the_machine_reaches_virtme_ng(
     for name in ("PYTHONPATH", "KBUILD_OUTPUT", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, "/elsewhere")
     monkeypatch.setenv("LC_ALL", "C")
-    with keeper.rundir() as folder:
-        keeper.give(folder, ["vng"], tmp_path / "console", "true\n")
+    with supervisor.rundir() as folder:
+        supervisor.give(folder, ["vng"], tmp_path / "console", "true\n")
         env = json.loads((folder / "launch.json").read_text())["env"]
         settings = (folder / ".config/virtme-ng/virtme-ng.conf").read_text()
     assert [env[name] for name in ("PYTHONPATH", "KBUILD_OUTPUT", "XDG_CONFIG_HOME")] == [None] * 3
@@ -212,6 +212,6 @@ def test_the_working_directory_is_not_given_to_virtme_ng(tmp_path: Path) -> None
     folder.mkdir()
     order = {"argv": ["sh", "-c", "pwd >&2"], "env": {}, "console": str(tmp_path / "console"), "parent": os.getpid()}
     (folder / "launch.json").write_text(json.dumps(order))
-    program = Path(keeper.__file__).with_name("launch.py")
+    program = Path(supervisor.__file__).with_name("vm_supervisor.py")
     proc.run([sys.executable, "-I", program, folder], seconds=20, cwd=odd)
     assert (tmp_path / "console").read_text() == "/\n"

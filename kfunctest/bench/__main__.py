@@ -27,11 +27,11 @@ from kfunctest.bench.options import Options
 from kfunctest.kernels import source, spec
 from kfunctest.kernels.model import Kernel
 from kfunctest.kernels.progress import Progress
+from kfunctest.machine import capacity
+from kfunctest.machine.accelerator import Accelerator
+from kfunctest.machine.vm import Shape
 from kfunctest.mutate import building, catalogue
 from kfunctest.shell import Steps, count, positive, say
-from kfunctest.target import capacity
-from kfunctest.target.accelerator import Accelerator
-from kfunctest.target.vm import Shape
 from kfunctest.trial import digest
 from kfunctest.trial.suite import CHECKOUT, pytest_suite
 from kfunctest.trial.trials import Trials

@@ -24,7 +24,7 @@ from kfunctest import cache, proc
 from kfunctest.errors import InfraError
 from kfunctest.kernels import fragments, source
 from kfunctest.kernels.gitstore import clean_environment
-from kfunctest.target.accelerator import Accelerator
+from kfunctest.machine.accelerator import Accelerator
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 SECONDS: Final = 12 * 3600.0

@@ -19,14 +19,14 @@ from pathlib import Path
 
 from kfunctest import proc
 from kfunctest.errors import InfraError
-from kfunctest.kernels import config, fragments, make, slot, spec, toolchain
+from kfunctest.kernels import build_dir, config, fragments, make, spec, toolchain
 from kfunctest.kernels.model import Kernel
 from kfunctest.kernels.progress import Progress
 from kfunctest.kernels.source import Source
-from kfunctest.target import machine
-from kfunctest.target.accelerator import Accelerator
-from kfunctest.target.console import Console
-from kfunctest.target.vm import Shape, boot
+from kfunctest.machine import host_checks
+from kfunctest.machine.accelerator import Accelerator
+from kfunctest.machine.console import Console
+from kfunctest.machine.vm import Shape, boot
 
 #: What today's user adds to virtme-ng's configuration, as an item each: what README.md says that the suite needs.
 USUAL = (
@@ -112,25 +112,25 @@ def builds(source: Source, debian: Kernel, accel: Accelerator, pairs: int, say: 
 
 
 @contextmanager
-def _own_slot(source: Source) -> Iterator[slot.Slot]:
+def _own_slot(source: Source) -> Iterator[build_dir.Slot]:
     """A slot of this measurement's own, empty but for the source, and removed at the end, or before the next one."""
-    with slot.opened("bench", ()) as place:
+    with build_dir.opened("bench", ()) as place:
         try:
-            slot.remove(place)  # of one that was killed
+            build_dir.remove(place)  # of one that was killed
             place.obj.mkdir(parents=True)
             place.check_out(source.store, source.tree)
             yield place
         finally:
-            slot.remove(place)
+            build_dir.remove(place)
 
 
-def _ours(source: Source, place: slot.Slot, tools: toolchain.Toolchain) -> None:
+def _ours(source: Source, place: build_dir.Slot, tools: toolchain.Toolchain) -> None:
     wanted = fragments.load((), source.release)
     fragments.check(wanted, make.configure(place, tools, fragments.text(wanted), ()), place.src)
     _make(place, tools)
 
 
-def _make(place: slot.Slot, tools: toolchain.Toolchain) -> None:
+def _make(place: build_dir.Slot, tools: toolchain.Toolchain) -> None:
     make.build(place, tools, (), "slim", Progress())
 
 
@@ -141,7 +141,7 @@ def _usual(source: Path, objects: Path) -> None:
     # virtme-ng starts its parts by name, and reads the user's settings below HOME.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     own = {"PATH": path, "HOME": str(objects)}
-    proc.run([machine.vng(), "--kconfig", *items], seconds=SECONDS, cwd=source, env={**env, **own})
+    proc.run([host_checks.vng(), "--kconfig", *items], seconds=SECONDS, cwd=source, env={**env, **own})
     final = dict(config.parse((objects / ".config").read_text()))
     lost = [option for option in USUAL if final.get(option.partition("=")[0]) != "y"]
     if lost:

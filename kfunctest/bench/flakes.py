@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 
 from kfunctest import proc
 from kfunctest.kernels.model import Kernel
+from kfunctest.machine.accelerator import Accelerator
 from kfunctest.plugin import header
 from kfunctest.results import Outcome, Result, Run
-from kfunctest.target.accelerator import Accelerator
 from kfunctest.trial.reading import Fault, SuiteRun
 from kfunctest.trial.trials import Image, Trials
 

@@ -17,9 +17,9 @@ from kfunctest import proc
 from kfunctest.errors import InfraError
 from kfunctest.guest import agent
 from kfunctest.kernels.model import Kernel
-from kfunctest.target.accelerator import Accelerator
-from kfunctest.target.console import Console
-from kfunctest.target.vm import Shape, boot, command
+from kfunctest.machine.accelerator import Accelerator
+from kfunctest.machine.console import Console
+from kfunctest.machine.vm import Shape, boot, command
 from kfunctest.trial.log import Log
 from kfunctest.trial.suite import pytest_suite
 from kfunctest.trial.trials import Image, Trials

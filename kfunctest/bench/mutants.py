@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from kfunctest.errors import InfraError
-from kfunctest.kernels import build, make, patches, slot, toolchain
+from kfunctest.kernels import build, build_dir, make, patches, toolchain
 from kfunctest.kernels.build import Recipe
 from kfunctest.kernels.progress import Progress
 from kfunctest.mutate import building, judge
@@ -89,7 +89,7 @@ class Bench:
         """Seconds of ``make`` in the place where mutants are built, upon whatever was built there last."""
         tools = toolchain.find(recipe.source)
         tree = patches.apply(recipe.source.store, recipe.source.tree, recipe.patches)
-        with slot.opened(recipe.source.lineage, sorted(recipe.flavours)) as place, place.working():
+        with build_dir.opened(recipe.source.lineage, sorted(recipe.flavours)) as place, place.working():
             place.check_out(recipe.source.store, tree)
             start = time.monotonic()
             make.build(place, tools, recipe.flavours, "", Progress(io.StringIO()))

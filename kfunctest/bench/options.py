@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kfunctest.target import accelerator
-from kfunctest.target.accelerator import Accelerator
+from kfunctest.machine import accelerator
+from kfunctest.machine.accelerator import Accelerator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

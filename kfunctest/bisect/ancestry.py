@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from kfunctest.bisect.history import History
-from kfunctest.bisect.model import BREAK, Terms
+from kfunctest.bisect.git_bisect import History
+from kfunctest.bisect.types import BREAK, Terms
 from kfunctest.errors import SpecError
 
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kfunctest.bisect.argument import Change
-from kfunctest.bisect.model import Made
+from kfunctest.bisect.build_impact import Change
+from kfunctest.bisect.types import Made
 from kfunctest.errors import SpecError
-from kfunctest.kernels import build, inputs, patches, source, spec
+from kfunctest.kernels import build, kbuild_deps, patches, source, spec
 from kfunctest.kernels.build import Recipe
-from kfunctest.kernels.inputs import Inputs
+from kfunctest.kernels.kbuild_deps import Inputs
 from kfunctest.kernels.patches import Patch
 from kfunctest.kernels.progress import Progress
 
@@ -56,7 +56,7 @@ class Builder:
         """What the build of this kernel read, and its configuration."""
         folder = Path(made.folder)
         try:
-            return inputs.read(folder / inputs.NAME), (folder / build.CONFIG).read_text()
+            return kbuild_deps.read(folder / kbuild_deps.NAME), (folder / build.CONFIG).read_text()
         except OSError:
             return None, ""
 

@@ -14,17 +14,18 @@ from pathlib import Path
 from typing import Final
 
 from kfunctest import cache, files, results, shell
-from kfunctest.bisect import ancestry, asked, history, mail, report
-from kfunctest.bisect.asked import BAD, GOOD, UNTESTABLE
+from kfunctest.bisect import ancestry, git_bisect, mail, report
+from kfunctest.bisect import options as shared
 from kfunctest.bisect.builder import Builder
-from kfunctest.bisect.history import History
+from kfunctest.bisect.git_bisect import History
 from kfunctest.bisect.judge import Builds, Judge
-from kfunctest.bisect.memory import NAME, Memory
-from kfunctest.bisect.model import BREAK, TERMS, Terms
+from kfunctest.bisect.loop import Found, Walk
+from kfunctest.bisect.options import BAD, GOOD, UNTESTABLE
 from kfunctest.bisect.report import Facts, Report
+from kfunctest.bisect.state import NAME, Memory
 from kfunctest.bisect.trials import ImageTrials, Selection
-from kfunctest.bisect.walk import Found, Walk
-from kfunctest.kernels import paths, toolchain, usersgit
+from kfunctest.bisect.types import BREAK, TERMS, Terms
+from kfunctest.kernels import toolchain, user_paths, usersgit
 from kfunctest.kernels.patches import Patch
 from kfunctest.kernels.progress import Progress
 from kfunctest.shell import positive, say
@@ -54,7 +55,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options(asked.Options):
+class Options(shared.Options):
     """The command line."""
 
     tree: str
@@ -73,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
     options = shell.parsed(_parser(), ours, Options)
 
     def work() -> int:
-        wanted = _asked(options, argv, asked.tests(options, words))
+        wanted = _asked(options, argv, shared.tests(options, words))
         builder = Builder(wanted.tree, wanted.patches, wanted.flavours, wanted.contract, Progress())
         return bisect(wanted, builder, pytest_suite(60.0 * options.minutes))
 
@@ -97,9 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--bad", required=True, metavar="REV", help="one at which it does not; --find fix: the older one"
     )
-    asked.add_find(parser)
-    asked.add_tests(parser)
-    asked.add_patch(parser)
+    shared.add_find(parser)
+    shared.add_tests(parser)
+    shared.add_patch(parser)
     parser.add_argument(
         "--tries",
         type=positive,
@@ -114,19 +115,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _asked(options: Options, argv: Sequence[str], tests: Selection) -> Asked:
-    tree = paths.written(options.tree, shell.base()).resolve()
+    tree = user_paths.written(options.tree, shell.base()).resolve()
     usersgit.require_sha1(tree, usersgit.repository(tree))
     return Asked(
         tree=tree,
-        good=history.commit_of(tree, options.good),
-        bad=history.commit_of(tree, options.bad),
+        good=git_bisect.commit_of(tree, options.good),
+        bad=git_bisect.commit_of(tree, options.bad),
         tests=tests,
         tries=options.tries,
         command=shlex.join(["scripts/bisect", *argv]),
         patches=options.patches,
         flavours=tuple(dict.fromkeys(options.flavour)),
         contract=options.contract,
-        results=paths.written(options.results, shell.base()).resolve() if options.results else RESULTS,
+        results=user_paths.written(options.results, shell.base()).resolve() if options.results else RESULTS,
         fresh=options.fresh,
         argues=not options.build_all,
         terms=TERMS[options.find],
@@ -135,7 +136,7 @@ def _asked(options: Options, argv: Sequence[str], tests: Selection) -> Asked:
 
 def key(wanted: Asked, tools: Sequence[str]) -> str:
     """What names a bisection: all that decides what a commit comes to, and what is asked of it."""
-    words = [history.common_folder(wanted.tree), wanted.terms.find, wanted.good, wanted.bad, *wanted.tests.tests]
+    words = [git_bisect.common_folder(wanted.tree), wanted.terms.find, wanted.good, wanted.bad, *wanted.tests.tests]
     words += ["", *wanted.tests.words]
     words += ["", *wanted.flavours, "", *(patch.digest for patch in wanted.patches), wanted.contract or "", *tools]
     return cache.digest(digest.of_suite(), *words)[:12]

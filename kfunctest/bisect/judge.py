@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from kfunctest.bisect import argument, trials
-from kfunctest.bisect.argument import Change
-from kfunctest.bisect.memory import Memory
-from kfunctest.bisect.model import Ends, Kind, Made, Place, Purpose, Trial, Verdict
+from kfunctest.bisect import build_impact, trials
+from kfunctest.bisect.build_impact import Change
+from kfunctest.bisect.state import Memory
 from kfunctest.bisect.trials import ImageTrials, Selection
+from kfunctest.bisect.types import Ends, Kind, Made, Place, Purpose, Trial, Verdict
 from kfunctest.errors import InfraError, SpecError
-from kfunctest.kernels.inputs import Inputs
-from kfunctest.reports.text import one_line
+from kfunctest.kernels.kbuild_deps import Inputs
+from kfunctest.reports.sanitize import one_line
 
 
 class Builds(Protocol):
@@ -88,10 +88,10 @@ class Judge:
             changes = self.builds.changes(base.commit, commit)
         except SpecError:  # its patches do not apply, which the build will say
             return None
-        kinds = argument.untouched(changes, read, config)
-        if kinds is None or (argument.KCONFIG in kinds and self.builds.configuration(commit) != config):
+        kinds = build_impact.untouched(changes, read, config)
+        if kinds is None or (build_impact.KCONFIG in kinds and self.builds.configuration(commit) != config):
             return None
-        return argument.words(kinds)
+        return build_impact.words(kinds)
 
     def verdict(self, commit: str, ends: Ends) -> Verdict:
         """What the commit is. Raises InfraError where the machine cannot tell."""

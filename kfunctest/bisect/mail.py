@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from kfunctest import proc
-from kfunctest.bisect.history import Commit, History
-from kfunctest.bisect.model import BREAK
+from kfunctest.bisect.git_bisect import Commit, History
 from kfunctest.bisect.report import Report
+from kfunctest.bisect.types import BREAK
 
 SCRIPT: Final = "scripts/get_maintainer.pl"
 #: Where regressions are tracked. (Documentation/admin-guide/reporting-regressions.rst)

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from kfunctest import files
 from kfunctest.bisect import trials
-from kfunctest.bisect.history import Commit, History
-from kfunctest.bisect.model import BREAK, FIX, Trial, Verdict
-from kfunctest.bisect.walk import Checked, Found, Step
-from kfunctest.reports.text import one_line
+from kfunctest.bisect.git_bisect import Commit, History
+from kfunctest.bisect.loop import Checked, Found, Step
+from kfunctest.bisect.types import BREAK, FIX, Trial, Verdict
+from kfunctest.reports.sanitize import one_line
 
 JSON: Final = "bisect.json"
 MARKDOWN: Final = "report.md"

@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Final
 
 from kfunctest import cache, files, shell
-from kfunctest.bisect import asked, trials
+from kfunctest.bisect import options as shared
+from kfunctest.bisect import trials
 from kfunctest.bisect.builder import of_recipe
-from kfunctest.bisect.model import Made, Purpose, Trial
 from kfunctest.bisect.trials import PRESENCE, ImageTrials, Selection
+from kfunctest.bisect.types import Made, Purpose, Trial
 from kfunctest.errors import InfraError, SpecError
-from kfunctest.kernels import patches, paths, source, toolchain
+from kfunctest.kernels import patches, source, toolchain, user_paths
 from kfunctest.kernels.build import Recipe
 from kfunctest.kernels.progress import Progress
 from kfunctest.kernels.source import Source
-from kfunctest.reports.text import one_line
+from kfunctest.reports.sanitize import one_line
 from kfunctest.shell import say
 from kfunctest.trial import digest
 from kfunctest.trial.suite import CHECKOUT, Suite, pytest_suite
@@ -153,7 +154,7 @@ def text(row: Row) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options(asked.Options):
+class Options(shared.Options):
     """The command line."""
 
     base: str
@@ -178,8 +179,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--base", required=True, metavar="REV", help=f"a revision of --tree; or {source.FORMS}")
     parser.add_argument("--tree", metavar="DIR", help="the kernel's git tree; it is only read")
-    asked.add_patch(parser, "the series to test")
-    asked.add_tests(parser)
+    shared.add_patch(parser, "the series to test")
+    shared.add_tests(parser)
     parser.add_argument("--results", metavar="DIR", help="where all is kept (default: results/ below the checkout)")
     parser.add_argument("--fresh", action="store_true", help="start over, even if the same series was left unfinished")
     return parser
@@ -189,12 +190,12 @@ def _run(options: Options, words: Sequence[str]) -> int:
     series = options.patches
     if not series:
         raise SpecError("there is no series to judge", remedy="name a mailbox or a folder of patches with --patch")
-    tests = asked.tests(options, words)
+    tests = shared.tests(options, words)
     progress = Progress()
     named = f"{options.tree}@{options.base}" if options.tree else options.base
     base = source.resolve(named, base=shell.base(), progress=progress)
     patches.compare_base(base, series)
-    results = paths.written(options.results, shell.base()) if options.results else CHECKOUT / "results"
+    results = user_paths.written(options.results, shell.base()) if options.results else CHECKOUT / "results"
     suite = pytest_suite(60.0 * options.minutes)
     asked_for = [base.tree, *(patch.digest for patch in series), "", *tests.tests, "", *tests.words]
     asked_for += ["", *options.flavour, "", options.contract or "", *toolchain.installed().words]
@@ -230,7 +231,7 @@ def judge(
     told = f"{len(bad)} of {len(series)} patches are bad" if bad else "every patch builds, and breaks nothing"
     say(f"series: {told}")
     say(f"report: {place.folder / MARKDOWN}")
-    return asked.BAD if bad else asked.GOOD
+    return shared.BAD if bad else shared.GOOD
 
 
 def write(folder: Path, rows: Sequence[Row], left: int) -> None:

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Final
 
 from kfunctest import cache, shell
-from kfunctest.bisect import asked, history, trials
-from kfunctest.bisect.asked import BAD, GOOD, UNTESTABLE
+from kfunctest.bisect import git_bisect, trials
+from kfunctest.bisect import options as shared
 from kfunctest.bisect.builder import Builder
 from kfunctest.bisect.judge import Builds, Judge
-from kfunctest.bisect.memory import Memory
-from kfunctest.bisect.model import BREAK, FIX, TERMS, Kind, Purpose, Terms, Trial
+from kfunctest.bisect.options import BAD, GOOD, UNTESTABLE
+from kfunctest.bisect.state import Memory
 from kfunctest.bisect.trials import ImageTrials, Selection
+from kfunctest.bisect.types import BREAK, FIX, TERMS, Kind, Purpose, Terms, Trial
 from kfunctest.errors import InfraError, SpecError
-from kfunctest.kernels import paths, toolchain, usersgit
+from kfunctest.kernels import toolchain, user_paths, usersgit
 from kfunctest.kernels.progress import Progress
 from kfunctest.shell import positive, say
 from kfunctest.trial import digest
@@ -29,7 +30,7 @@ _FOR: Final = {terms.git_new: terms for terms in (BREAK, FIX)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options(asked.Options):
+class Options(shared.Options):
     """The command line."""
 
     tree: str
@@ -43,8 +44,8 @@ def main(argv: Sequence[str]) -> int:
     options = shell.parsed(_parser(), ours, Options)
 
     def work() -> int:
-        tests = asked.tests(options, words)
-        tree = paths.written(options.tree, shell.base()).resolve()
+        tests = shared.tests(options, words)
+        tree = user_paths.written(options.tree, shell.base()).resolve()
         builder = Builder(tree, options.patches, options.flavour, options.contract, Progress())
         folder = cache.root() / "bisect" / key(tree, builder, tests, toolchain.installed().words)
         terms = TERMS[options.find]
@@ -64,9 +65,9 @@ def _parser() -> argparse.ArgumentParser:
         "With --find fix: 0: still bad, 1: fixed",
     )
     parser.add_argument("--tree", default=".", metavar="DIR", help="the kernel's git tree (default: .)")
-    asked.add_find(parser)
-    asked.add_tests(parser)
-    asked.add_patch(parser)
+    shared.add_find(parser)
+    shared.add_tests(parser)
+    shared.add_patch(parser)
     parser.add_argument(
         "--tries", type=positive, default=1, metavar="N", help="runs that must be good for good (default: 1)"
     )
@@ -76,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 def _commit(tree: Path) -> str:
     """What git bisect wants to know about: BISECT_HEAD where it checks nothing out, else HEAD."""
     found = usersgit.ask(tree, "rev-parse", "--quiet", "--verify", "BISECT_HEAD^{commit}")
-    return found.stdout.strip() if found.status == 0 else history.commit_of(tree, "HEAD")
+    return found.stdout.strip() if found.status == 0 else git_bisect.commit_of(tree, "HEAD")
 
 
 def check_terms(tree: Path, terms: Terms) -> None:
@@ -95,7 +96,7 @@ def check_terms(tree: Path, terms: Terms) -> None:
 def key(tree: Path, builder: Builder, tests: Selection, tools: Sequence[str]) -> str:
     """What names the verdicts on a tree's commits: all that decides what they come to, and what is asked of them."""
     patches = [patch.digest for patch in builder.patches]
-    words = [history.common_folder(tree), *tests.tests, "", *tests.words, "", *builder.flavours, "", *patches]
+    words = [git_bisect.common_folder(tree), *tests.tests, "", *tests.words, "", *builder.flavours, "", *patches]
     return cache.digest(digest.of_suite(), digest.of_machine(), *words, builder.contract or "", *tools)
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from kfunctest.bisect.model import Kind, Made, Purpose, Trial
+from kfunctest.bisect.types import Kind, Made, Purpose, Trial
 from kfunctest.errors import EXIT_USAGE, InfraError, SpecError
-from kfunctest.reports.text import one_line
+from kfunctest.reports.sanitize import one_line
 from kfunctest.results import Outcome, Result
 from kfunctest.trial import reading
 from kfunctest.trial.reading import Fault, SuiteRun

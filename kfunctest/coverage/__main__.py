@@ -14,7 +14,7 @@ from typing import Final
 from kfunctest import files, shell
 from kfunctest.coverage import lines, reasons, report
 from kfunctest.errors import InfraError, SpecError
-from kfunctest.kernels import build, paths, spec
+from kfunctest.kernels import build, spec, user_paths
 from kfunctest.kernels.model import Kernel
 from kfunctest.kernels.progress import Progress
 from kfunctest.plugin import header
@@ -72,7 +72,7 @@ def _coverage(options: Options) -> int:
     known = reasons.read()
     if options.run and options.words:
         raise SpecError("--from runs nothing, so that pytest gets no arguments", remedy="leave one of the two out")
-    folder = paths.written(options.run, base) if options.run else _new(options, base)
+    folder = user_paths.written(options.run, base) if options.run else _new(options, base)
     kernel = spec.resolve(KERNEL, mirror=options.debian_mirror, progress=Progress())
     if not options.run:
         _run(kernel, folder, [*header.accepting(kernel), *options.words])
@@ -88,7 +88,7 @@ def _coverage(options: Options) -> int:
 
 def _new(options: Options, base: Path) -> Path:
     """A folder for this run, in place of the oldest one."""
-    results = paths.written(options.results, base) if options.results else RESULTS
+    results = user_paths.written(options.results, base) if options.results else RESULTS
     results.mkdir(parents=True, exist_ok=True)
     earlier = sorted(results.glob("run-*"), key=lambda run: run.stat().st_mtime_ns)
     for run in earlier[: max(len(earlier) + 1 - KEPT, 0)]:

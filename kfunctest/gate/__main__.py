@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from kfunctest import shell
 from kfunctest.errors import SpecError
 from kfunctest.gate import baseline, command, lists, record
-from kfunctest.kernels import named, paths
+from kfunctest.kernels import named, user_paths
 from kfunctest.shell import count, positive
 
 
@@ -105,12 +105,12 @@ def _gate(options: Options, argv: Sequence[str], words: Sequence[str]) -> int:
         repeat=options.repeat,
         seconds=60.0 * options.minutes,
         mirror=options.debian_mirror,
-        results=paths.written(options.results, base) if options.results else command.RESULTS,
+        results=user_paths.written(options.results, base) if options.results else command.RESULTS,
     )
     known = baseline.Baseline()
     if options.baseline:
-        known = baseline.of(record.read(paths.written(options.baseline, base)))
-    merged = record.read_all(paths.written(path, base) for path in options.merge) if options.merge else None
+        known = baseline.of(record.read(user_paths.written(options.baseline, base)))
+    merged = record.read_all(user_paths.written(path, base) for path in options.merge) if options.merge else None
     return command.run(asked, known, merged)
 
 

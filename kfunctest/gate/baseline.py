@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 from kfunctest.gate.matrix import Matrix, Row
-from kfunctest.reports.text import one_line
+from kfunctest.reports.sanitize import one_line
 from kfunctest.results import Outcome, Result
 from kfunctest.trial.reading import unexpected_between
 

@@ -19,7 +19,7 @@ from typing import Final
 
 from kfunctest.gate.text import Page, kernels, terminal, verdict_line
 from kfunctest.reports.github import command
-from kfunctest.reports.text import one_line
+from kfunctest.reports.sanitize import one_line
 
 #: GitHub shows ten annotations of a kind in a step; the log has all.
 ANNOTATIONS: Final = 10

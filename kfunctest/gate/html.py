@@ -15,7 +15,7 @@ from kfunctest.gate.matrix import Row
 from kfunctest.gate.text import LETTERS, Page, of_kernel, verdict_line
 from kfunctest.gate.verdict import Finding, Standing
 from kfunctest.reports import cases
-from kfunctest.reports.text import one_line, printable
+from kfunctest.reports.sanitize import one_line, printable
 
 HERE: Final = Path(__file__).parent
 NAME: Final = "matrix.html"

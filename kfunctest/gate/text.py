@@ -12,7 +12,7 @@ from kfunctest.gate.baseline import Baseline
 from kfunctest.gate.lists import Lists, split
 from kfunctest.gate.matrix import Matrix, Row, counts
 from kfunctest.gate.verdict import Finding, Standing, Status, Verdict, standing
-from kfunctest.reports.text import one_line
+from kfunctest.reports.sanitize import one_line
 from kfunctest.results import Outcome
 
 LETTERS: Final = {

@@ -11,7 +11,7 @@ from functools import partial
 from kfunctest.gate.baseline import Baseline
 from kfunctest.gate.lists import Entry, Lists
 from kfunctest.gate.matrix import Matrix, Row
-from kfunctest.reports.text import one_line
+from kfunctest.reports.sanitize import one_line
 from kfunctest.results import Outcome, Result, Untested
 from kfunctest.trial.reading import unexpected_between
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any, Protocol  # execnet has imported it already
 
 from kfunctest.guest import build_id, cgroup
-from kfunctest.guest.cpus import allowed
+from kfunctest.guest.affinity import allowed
 
 
 class Channel(Protocol):

@@ -11,7 +11,7 @@ import os
 import time
 from contextlib import suppress
 
-from kfunctest.guest import cpus
+from kfunctest.guest import affinity
 from kfunctest.guest.cgroup import read_file, write_file
 
 KHUGEPAGED = "/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs"
@@ -140,7 +140,7 @@ def make_frantic() -> None:
     """
     change({setting.path: setting.frantic for setting in SETTINGS})
     for cpu in sorted(os.sched_getaffinity(0)):
-        os.setpriority(os.PRIO_PROCESS, cpus.start_hog(cpu, BUSY), 19)
+        os.setpriority(os.PRIO_PROCESS, affinity.start_hog(cpu, BUSY), 19)
 
 
 def change(values: dict[str, str]) -> dict[str, str]:

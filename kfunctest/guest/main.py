@@ -46,19 +46,19 @@ class Bundle:
 sys.meta_path.insert(0, Bundle(sys.argv[1]))  # type: ignore[arg-type]
 sys.path.insert(0, __file__[: -len("/kfunctest/guest/main.py")])
 
-from kfunctest.guest import at_hand, background, names, workers  # noqa: E402  (needs the path above)
+from kfunctest.guest import background, log_markers, prefetch, workers  # noqa: E402  (needs the path above)
 
 # Before execnet starts its threads: a forked child has only the thread that forked.
 workers.start_nursery()
 with open("/proc/self/comm", "w") as comm:
-    comm.write(names.AGENT)
+    comm.write(log_markers.AGENT)
 background.put_to_sleep(ours=True)
-at_hand.cover_btf()
-at_hand.load_libbpf()
+prefetch.cover_btf()
+prefetch.load_libbpf()
 
 from execnet.gateway_base import get_execmodel, init_popen_io, serve  # noqa: E402
 
-at_hand.stop_reading_ahead()
+prefetch.stop_reading_ahead()
 sys.stdin.readline()
 io = init_popen_io(get_execmodel("main_thread_only"))
 io.write(b"1")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import time
 
-from kfunctest.guest import cgroup, cpus, workers
+from kfunctest.guest import affinity, cgroup, workers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def end(pids: Sequence[int], paths: Sequence[str], seconds: float, settle: bool)
 
     for pid in pids:
         attempt(_end, pid)
-    with cpus.on_one():
+    with affinity.on_one():
         for path in paths:
             attempt(remove, path, seconds)
         if settle:
@@ -74,7 +74,7 @@ def wait_for_rcu_callbacks() -> None:
     for: an update of the memcg that comes long after munmap() where CPUs are busy.
     """
     for cpu in sorted(os.sched_getaffinity(0)):
-        with cpus.on_one(cpu):
+        with affinity.on_one(cpu):
             _callbacks_have_run()
 
 

@@ -9,8 +9,8 @@ import sys
 
 from kfunctest.guest import kmsg
 from kfunctest.guest.cgroup import ROOT
-from kfunctest.guest.far import FILES
 from kfunctest.guest.libbpf_abi import LibbpfMissing, library
+from kfunctest.guest.remote_agent import FILES
 
 #: Bytes that a test maps of a file, and so the least that the file has.
 ENOUGH = 4 << 20

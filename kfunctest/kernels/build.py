@@ -13,7 +13,7 @@ from typing import Final
 
 from kfunctest import cache, files
 from kfunctest.errors import InfraError
-from kfunctest.kernels import configured, fragments, inputs, make, patches, slot, toolchain
+from kfunctest.kernels import build_dir, config_cache, fragments, kbuild_deps, make, patches, toolchain
 from kfunctest.kernels.fragments import Wanted
 from kfunctest.kernels.model import Provenance
 from kfunctest.kernels.patches import Patch
@@ -70,7 +70,7 @@ def build(recipe: Recipe, progress: Progress) -> Built:
     # A hit needs neither a checkout nor a configuration.
     if known := _recorded(record, provenance):
         return known
-    with slot.opened(recipe.source.lineage, sorted(recipe.flavours)) as place:
+    with build_dir.opened(recipe.source.lineage, sorted(recipe.flavours)) as place:
         if known := _recorded(record, provenance):  # by whom we waited for
             return known
         with place.working():
@@ -99,28 +99,28 @@ def configuration(recipe: Recipe) -> str:
     """The final configuration of what ``recipe`` makes, without building it. Raises what :func:`build` raises."""
     tools = toolchain.find(recipe.source)
     wanted, tree = _made_of(recipe)
-    known = configured.recall(configured.place(recipe.source.store, tree, fragments.text(wanted), tools))
+    known = config_cache.recall(config_cache.place(recipe.source.store, tree, fragments.text(wanted), tools))
     if known is not None:
         return known
-    with slot.opened(recipe.source.lineage, sorted(recipe.flavours)) as place, place.working():
+    with build_dir.opened(recipe.source.lineage, sorted(recipe.flavours)) as place, place.working():
         place.check_out(recipe.source.store, tree)
         return _configure(place, recipe, tree, wanted, tools)
 
 
 def _configure(
-    place: slot.Slot, recipe: Recipe, tree: str, wanted: Sequence[Wanted], tools: toolchain.Toolchain
+    place: build_dir.Slot, recipe: Recipe, tree: str, wanted: Sequence[Wanted], tools: toolchain.Toolchain
 ) -> str:
     """Configure the slot and hold the outcome to what was wanted; from memory where it cannot have changed."""
     text = fragments.text(wanted)
-    kept = configured.place(recipe.source.store, tree, text, tools)
-    known = configured.recall(kept)
+    kept = config_cache.place(recipe.source.store, tree, text, tools)
+    known = config_cache.recall(kept)
     if known is not None:
-        configured.put(place.obj / ".config", known)
+        config_cache.put(place.obj / ".config", known)
         place.log.write_bytes(b"")
         return known
     config = make.configure(place, tools, text, recipe.flavours)
     fragments.check(wanted, config, place.src)
-    configured.remember(kept, config)
+    config_cache.remember(kept, config)
     return config
 
 
@@ -192,18 +192,18 @@ def _provenance(recipe: Recipe, tree: str, tools: toolchain.Toolchain) -> Proven
     )
 
 
-def _keep(folder: Path, image: Path, place: slot.Slot, provenance: Provenance) -> None:
+def _keep(folder: Path, image: Path, place: build_dir.Slot, provenance: Provenance) -> None:
     shutil.copyfile(image, folder / IMAGE)
     shutil.copyfile(place.obj / "vmlinux", folder / VMLINUX)
     shutil.copyfile(place.obj / ".config", folder / CONFIG)
     shutil.copyfile(place.log, folder / LOG)
-    inputs.write(folder / inputs.NAME, inputs.collect(place))
+    kbuild_deps.write(folder / kbuild_deps.NAME, kbuild_deps.collect(place))
     (folder / PROVENANCE).write_text(json.dumps(asdict(provenance), indent=1))
     if COVERAGE in provenance.flavours:
         _keep_notes(folder / NOTES, place)
 
 
-def _keep_notes(folder: Path, place: slot.Slot) -> None:
+def _keep_notes(folder: Path, place: build_dir.Slot) -> None:
     for note in place.obj.rglob("*.gcno"):
         inside = note.relative_to(place.obj)
         (folder / inside.parent).mkdir(parents=True, exist_ok=True)

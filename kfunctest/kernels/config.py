@@ -7,9 +7,9 @@ import zlib
 from typing import Final
 
 from kfunctest.errors import SpecError
-from kfunctest.kernels import modules
+from kfunctest.kernels import prune_modules
 from kfunctest.kernels.model import Facts
-from kfunctest.kernels.modules import Found
+from kfunctest.kernels.prune_modules import Found
 
 Config = tuple[tuple[str, str], ...]
 
@@ -81,7 +81,7 @@ def require_bootable(release: str, config: Config | None, facts: Facts, found: F
         if (module not in facts.built_in if options is None else options[option] != "y")
     }
     if lacking and found.directory:
-        there = {*modules.listed(found.directory), *modules.built_in(found.directory)}
+        there = {*prune_modules.listed(found.directory), *prune_modules.built_in(found.directory)}
         lacking = {module: option for module, option in lacking.items() if module not in there}
     if lacking:
         where = f"{found.directory} has none of that name" if found.directory else "; ".join(found.others)

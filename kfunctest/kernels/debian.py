@@ -14,7 +14,7 @@ from typing import Final
 
 from kfunctest import cache, files, proc
 from kfunctest.errors import InfraError, SpecError
-from kfunctest.kernels import apt, modules
+from kfunctest.kernels import apt, prune_modules
 from kfunctest.kernels.progress import Progress
 
 #: Where the newest kernels are, in the order in which the default kernel is looked for.
@@ -71,7 +71,7 @@ def fetch(spec: str, *, mirror: str | None, update: bool, progress: Progress, tr
     Raises SpecError when there is no such kernel, InfraError when it cannot be fetched.
     """
     series = series_of(spec)
-    key = cache.digest(_FORMAT, spec, mirror or "", json.dumps(modules.KEPT))
+    key = cache.digest(_FORMAT, spec, mirror or "", json.dumps(prune_modules.KEPT))
     record = cache.root() / "resolved" / f"{key}.json"
     # First without the lock: a run that needs nothing does not wait for one that resolves anew.
     if not update and (known := _recorded(record)):
@@ -172,7 +172,7 @@ def _listed(found: Iterable[_Candidate]) -> str:
 def _unpacked(candidate: _Candidate, progress: Progress) -> Fetched:
     """Download and unpack what is not in the cache already, keeping what booting needs."""
     hashes = [part.sha256 for part in candidate.parts]
-    entry = f"{candidate.release}-{cache.digest(_FORMAT, json.dumps(modules.KEPT), *hashes)[:8]}"
+    entry = f"{candidate.release}-{cache.digest(_FORMAT, json.dumps(prune_modules.KEPT), *hashes)[:8]}"
 
     def make(folder: Path) -> None:
         _check_space(folder, sum(part.size for part in candidate.parts))
@@ -205,7 +205,7 @@ def _keep(unpacked: Path, folder: Path, release: str) -> None:
     source = next((path for path in sources if path.is_dir()), None)
     if source is None:
         raise InfraError(f"Debian's packages of {release} have no modules folder", remedy="pass --kernel PATH")
-    target = modules.prune(source, folder, release)
+    target = prune_modules.prune(source, folder, release)
     for name, old in (("vmlinuz", f"vmlinuz-{release}"), ("config", f"config-{release}")):
         if not (target / name).exists() and (unpacked / "boot" / old).is_file():
             shutil.copyfile(unpacked / "boot" / old, target / name)

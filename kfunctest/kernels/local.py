@@ -14,8 +14,8 @@ from typing import Final
 
 from kfunctest import cache
 from kfunctest.errors import SpecError
-from kfunctest.kernels import modules
-from kfunctest.kernels.modules import Found
+from kfunctest.kernels import prune_modules
+from kfunctest.kernels.prune_modules import Found
 
 _BZIMAGE: Final = Path("arch", "x86", "boot", "bzImage")
 #: Links in an installed modules directory to what its modules are built against, or were built in. (Makefile:
@@ -145,7 +145,7 @@ def modules_of(location: Location, release: str) -> Found:
         return Found(tree) if (tree / "modules.order").exists() else Found(None, (f"{tree} has no modules.order",))
     others: list[str] = []
     for directory in dict.fromkeys(path.resolve() for path in _module_directories(location, release) if path.is_dir()):
-        made = modules.built_for(directory)
+        made = prune_modules.built_for(directory)
         if made not in (None, release):
             others.append(f"those in {directory} are of {made}")
             continue

@@ -17,8 +17,8 @@ from typing import Final
 from kfunctest import cache, proc
 from kfunctest.errors import InfraError, SpecError
 from kfunctest.kernels import first_error, wrappers
+from kfunctest.kernels.build_dir import Slot
 from kfunctest.kernels.progress import Progress
-from kfunctest.kernels.slot import Slot
 from kfunctest.kernels.toolchain import Toolchain
 
 #: Seconds: a debug kernel takes about half an hour of two slow cores. What takes longer than this does not move.

@@ -14,7 +14,7 @@ from typing import Final
 
 from kfunctest import cache, proc
 from kfunctest.errors import SpecError
-from kfunctest.kernels import gitstore, mail_thread, mbox, paths
+from kfunctest.kernels import gitstore, mail_thread, mbox, user_paths
 from kfunctest.kernels.gitstore import Store
 from kfunctest.kernels.mbox import Mail as Patch
 from kfunctest.kernels.source import Source
@@ -67,7 +67,7 @@ def compare_base(source: Source, patches: Sequence[Patch]) -> None:
 
 
 def _in(text: str, base: Path) -> list[Patch]:
-    path = Path("standard input") if text == "-" else paths.written(text, base)
+    path = Path("standard input") if text == "-" else user_paths.written(text, base)
     try:
         if (path / "series").is_file():
             if not (names := list(_listed(path / "series"))):

@@ -13,7 +13,7 @@ from typing import Final
 
 from kfunctest import cache
 from kfunctest.errors import SpecError
-from kfunctest.kernels import debian_source, paths, usersgit
+from kfunctest.kernels import debian_source, user_paths, usersgit
 from kfunctest.kernels.gitstore import Store
 from kfunctest.kernels.progress import Progress
 
@@ -75,11 +75,11 @@ def resolve(
 
 def _split(text: str, base: Path) -> tuple[Path, str | None]:
     """PATH and REVISION of PATH@REVISION; both may have more of the @."""
-    whole = paths.written(text, base)
+    whole = user_paths.written(text, base)
     if whole.exists():
         return _folder(whole), None
     for match in re.finditer("@", text):
-        path = paths.written(text[: match.start()], base)
+        path = user_paths.written(text[: match.start()], base)
         if match.start() and path.exists():
             return _folder(path), text[match.end() :] or "HEAD"
     if "/" in text or "@" in text:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from kfunctest.errors import SpecError
-from kfunctest.kernels import build, config, debian, facts, local, named, patches, paths, source
+from kfunctest.kernels import build, config, debian, facts, local, named, patches, source, user_paths
 from kfunctest.kernels.build import Recipe
 from kfunctest.kernels.model import Kernel, Provenance
-from kfunctest.kernels.modules import Found
 from kfunctest.kernels.named import Named
 from kfunctest.kernels.progress import Progress
+from kfunctest.kernels.prune_modules import Found
 
 #: The spec that is taken when none is given.
 DEFAULT: Final = "debian"
@@ -43,7 +43,7 @@ def resolve(
     if not path and (entry := named.find(spec)):
         return _from_name(entry, ask)
     if path or (base / spec).exists():
-        return _from_path(spec, paths.written(spec, base).absolute())
+        return _from_path(spec, user_paths.written(spec, base).absolute())
     raise _unknown(spec)
 
 
@@ -59,7 +59,7 @@ def check(spec: str, *, base: Path = Path()) -> None:
         return
     if not path and not (base / spec).exists():
         raise _unknown(spec)
-    place = paths.written(spec, base).absolute()
+    place = user_paths.written(spec, base).absolute()
     if not build.read_provenance(_folder(place)):
         local.find(place)
 

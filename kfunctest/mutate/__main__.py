@@ -11,7 +11,7 @@ from typing import Final
 
 from kfunctest import files, shell
 from kfunctest.errors import InfraError
-from kfunctest.kernels import paths, usersgit
+from kfunctest.kernels import user_paths, usersgit
 from kfunctest.kernels.progress import Progress
 from kfunctest.mutate import building, catalogue, record
 from kfunctest.mutate.catalogue import Mutant
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _mutate(options: Options) -> int:
     base = shell.base()
-    folder = paths.written(options.results, base) if options.results else RESULTS
+    folder = user_paths.written(options.results, base) if options.results else RESULTS
     mutants = catalogue.choose(catalogue.load(), options.ids)
     if options.sample:
         mutants = catalogue.sample(mutants, options.commit or _commit(), options.sample)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import kfunctest.annotations as programs
+import kfunctest.verifier_annotations as programs
 from kfunctest.kernels.model import Kernel
 from kfunctest.plugin.session import Session
 from kfunctest.plugin.stop import Stop

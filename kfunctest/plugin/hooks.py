@@ -16,7 +16,7 @@ from kfunctest.plugin import RECORD, SESSION
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Declare what a run may be told."""
-    from kfunctest.plugin import parallel, reporting, targets
+    from kfunctest.plugin import parallel, report_files, targets
 
     for part in (targets, parallel):  # before pytest-xdist decides on its workers
         pluginmanager.register(part)
@@ -56,7 +56,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         action="store_true",
         help="in VMs: run background work (khugepaged, kcompactd, ...) continuously, and keep CPUs busy",
     )
-    reporting.add_options(group)
+    report_files.add_options(group)
 
 
 def _cpus(text: str) -> int:
@@ -195,10 +195,10 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Decide on the phase, after all other plugins."""
-    from kfunctest.plugin import phases
+    from kfunctest.plugin import test_result
     from kfunctest.plugin.outcome import Seen
 
     report = yield
     splats = item.config.pluginmanager.getplugin("kfunctest-splats")  # -p no:kfunctest-splats: no kernel is looked at
-    phases.judge(item, call, report, splats.seen(item, report.when) if splats else Seen())
+    test_result.judge(item, call, report, splats.seen(item, report.when) if splats else Seen())
     return report

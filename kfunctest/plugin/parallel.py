@@ -21,8 +21,8 @@ KERNELS = "kfunctest_kernels"
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """What ``-n auto`` means for tests that boot VMs. Others, and who sets xdist's own variable, get its own answer."""
+    from kfunctest.machine import accelerator, capacity
     from kfunctest.plugin import collect
-    from kfunctest.target import accelerator, capacity
 
     if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS") or not collect.may_ask_for_a_kernel(config):
         return None
@@ -40,12 +40,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """End the run before anything is collected where its options or the number of its workers cannot be met."""
-    from kfunctest.plugin import asked, collect
+    from kfunctest.plugin import collect, options
 
     if hasattr(config, "workerinput") or not collect.may_ask_for_a_kernel(config):
         return None
     try:
-        asked.check(config)
+        options.check(config)
         _check(config)
     except KfunctestError as error:
         print(f"kfunctest: {error}", file=sys.stderr)  # noqa: T201 (there is no terminal reporter yet)
@@ -68,8 +68,8 @@ def same_kernels(session: pytest.Session) -> None:
     told = getattr(session.config, "workerinput", {}).get(KERNELS)
     for expected, kernel in zip(told or (), session.config.stash[SESSION].resolved, strict=False):
         if list(expected) != list(_identity(kernel)):
-            asked, here = f"{expected[0]} ({expected[1]})", f"{kernel.release} ({_identity(kernel)[1]})"
-            line = f"--kernel {kernel.spec} is {asked} for the controller and {here} on {os.uname().nodename}"
+            options, here = f"{expected[0]} ({expected[1]})", f"{kernel.release} ({_identity(kernel)[1]})"
+            line = f"--kernel {kernel.spec} is {options} for the controller and {here} on {os.uname().nodename}"
             raise Stop(f"{line}; bring all machines up to date: scripts/setup --update", EXIT_INFRA)
 
 
@@ -90,7 +90,7 @@ def _check(config: pytest.Config) -> None:
         )
     here = sum(spec.startswith("popen") and "//via=" not in spec for spec in workers)
     if here > 1:
-        from kfunctest.target import capacity
+        from kfunctest.machine import capacity
 
         capacity.room().check(here, config.getoption("memory"))
 

@@ -17,13 +17,13 @@ from _pytest.outcomes import Exit  # pytest.exit.Exception, which mypy does not 
 
 from kfunctest import files, results
 from kfunctest.errors import KfunctestError
-from kfunctest.plugin import BETWEEN, facts, phases, reporting
+from kfunctest.plugin import BETWEEN, facts, report_files, test_result
 from kfunctest.plugin import plan as plans
 from kfunctest.plugin.run_end import RunEnd, Why
-from kfunctest.plugin.sendable import fit
 from kfunctest.plugin.session import Session
 from kfunctest.plugin.splats import Splats
 from kfunctest.plugin.stop import Stop, stop
+from kfunctest.plugin.utf8 import fit
 from kfunctest.results import Between, Result, Run
 
 #: Under which key a worker of pytest-xdist finds the channel for its plan.
@@ -82,7 +82,7 @@ class Recorder:
         self._session = session
         self._splats = splats
         self._run_end = run_end
-        self._commands = reporting.Commands(config)
+        self._commands = report_files.Commands(config)
         config.pluginmanager.register(self._commands, "kfunctest-github")
         self._plan: plans.Plan = {}
         self._phases: dict[tuple[str, str], list[pytest.TestReport]] = {}
@@ -132,19 +132,19 @@ class Recorder:
         """Record a test as soon as its last phase has ended."""
         if report.nodeid not in self._plan:
             return
-        for found in phase.between if (phase := phases.of(report)) else ():
+        for found in phase.between if (phase := test_result.of(report)) else ():
             self.add_between(found)
         key = (report.nodeid, getattr(report, "worker_id", ""))
-        if report.when == phases.WORKER_DIED:
+        if report.when == test_result.WORKER_DIED:
             key = next((known for known in self._phases if known[0] == report.nodeid), key)
         self._phases.setdefault(key, []).append(report)
-        if report.when in ("teardown", phases.WORKER_DIED):
+        if report.when in ("teardown", test_result.WORKER_DIED):
             self._add(key)
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_testnodedown(self, node: object) -> None:
         """Take over what a worker of pytest-xdist saw after its last test."""
-        for found in phases.between_of(getattr(node, "workeroutput", {}).get(BETWEEN, ())):
+        for found in test_result.between_of(getattr(node, "workeroutput", {}).get(BETWEEN, ())):
             self.add_between(found)
 
     @pytest.hookimpl(tryfirst=True)
@@ -178,7 +178,7 @@ class Recorder:
         if self._run and not self._trouble:
             terminalreporter.write_line(f"report: {self._folder / 'report.html'}")
         if self._run:
-            self._commands.obeyed(terminalreporter, reporting.for_github(self._run))
+            self._commands.obeyed(terminalreporter, report_files.for_github(self._run))
 
     def _begin(self, *, anyway: bool = False) -> None:
         if self._run or not (self._plan or anyway):
@@ -200,7 +200,7 @@ class Recorder:
 
     def _add(self, key: tuple[str, str]) -> None:
         test, kernel, line = self._plan[key[0]]
-        found = phases.result(self._phases.pop(key), test, kernel, line)
+        found = test_result.result(self._phases.pop(key), test, kernel, line)
         self._results.append(found)
         self._write("result", found)
 
@@ -217,7 +217,7 @@ class Recorder:
         recorded, status = not self._trouble, int(session.exitstatus)
         self._run = replace(run, ended=results.now(), status=status, stopped=self._stopped, enough=self._enough)
         try:
-            reporting.write(self._run, self._folder, self._config)
+            report_files.write(self._run, self._folder, self._config)
         except OSError as error:
             self._cannot(error)
         session.exitstatus = status = self._run_end.status(status)

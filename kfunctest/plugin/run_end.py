@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from kfunctest.errors import EXIT_INFRA, EXIT_USAGE
-from kfunctest.plugin import SESSION, collect, output, phases
+from kfunctest.plugin import SESSION, collect, output, test_result
 from kfunctest.plugin.stop import Stop, none_of_the_kfuncs
 from kfunctest.results import Outcome, Run
 
@@ -157,9 +157,9 @@ class RunEnd:
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what decides."""
-        phase = phases.of(report)
+        phase = test_result.of(report)
         if phase is None:
-            died = report.failed and report.when == phases.WORKER_DIED
+            died = report.failed and report.when == test_result.WORKER_DIED
             self._untold |= died
             self._against |= report.failed and not died
             return

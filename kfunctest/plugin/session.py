@@ -21,14 +21,14 @@ from kfunctest.errors import KfunctestError, SpecError, VmDied
 from kfunctest.guest import background
 from kfunctest.kernels import spec
 from kfunctest.kernels.model import Kernel
-from kfunctest.plugin import asked, header, targets, waiting
-from kfunctest.plugin.boots import Boots
+from kfunctest.machine import accelerator, host_checks, vng_paths
+from kfunctest.machine.console import Console
+from kfunctest.machine.kfuncs import Kfuncs
+from kfunctest.machine.vm import Shape, Vm, boot
+from kfunctest.plugin import boot_progress, header, options, targets
+from kfunctest.plugin.boot_failures import Boots
 from kfunctest.plugin.stop import Stop, none_of_the_kfuncs, stop
-from kfunctest.plugin.verdicts import Verdicts
-from kfunctest.target import accelerator, machine, vng_paths
-from kfunctest.target.console import Console
-from kfunctest.target.kfuncs import Kfuncs
-from kfunctest.target.vm import Shape, Vm, boot
+from kfunctest.plugin.verifier_verdicts import Verdicts
 
 T = TypeVar("T")
 
@@ -102,7 +102,7 @@ class Session:
 
     def prepare(self) -> None:
         """Look at the machine, fetch the kernels, and make the header. Ends the run where nothing can be judged."""
-        self._or_exit(self._living.check if self._living else machine.check)
+        self._or_exit(self._living.check if self._living else host_checks.check)
         for kernel in [] if self._living else self.kernels:
             self._or_exit(partial(vng_paths.check_files, kernel))
         absent = self._without_kfuncs()
@@ -138,7 +138,7 @@ class Session:
         capture = self._config.pluginmanager.getplugin("capturemanager")
         # A first run downloads 100 MB and more: its progress must be seen, which pytest captures while it collects.
         with capture.global_and_fixture_disabled() if capture else nullcontext():
-            mirror, base = self._config.getoption("debian_mirror"), asked.base(self._config)
+            mirror, base = self._config.getoption("debian_mirror"), options.base(self._config)
             for text in self._config.getoption("kernel") or [spec.DEFAULT]:
                 kernel = spec.resolve(text, mirror=mirror, base=base)
                 found.setdefault((kernel.image_digest, kernel.contract), kernel)
@@ -229,7 +229,7 @@ class Session:
         try:
             if living := self._living:
                 return self._owned.enter_context(living.open(kernel, console, self.left_behind.append))
-            with waiting.booting(self._config, kernel.release):
+            with boot_progress.booting(self._config, kernel.release):
                 booted = self._owned.enter_context(boot(kernel, self.accelerator, console, shape))
             if self._config.getoption("frantic"):
                 booted.call(background.make_frantic)
@@ -246,9 +246,9 @@ class Session:
     @cached_property
     def results(self) -> Path:
         """The folder of this run's consoles: a new one each run; of those of runs that ended KEPT_RUNS - 1 are kept."""
-        root = asked.results(self._config)
+        root = options.results(self._config)
         run = root / self.run_name
-        asked.make(run, root)
+        options.make(run, root)
         runs = sorted(path for path in root.iterdir() if re.fullmatch(r"\d{8}-\d{6}-\d+", path.name))
         ended = [path for path in runs if path != run and not Path("/proc", path.name.rpartition("-")[2]).exists()]
         for old in ended[: 1 - KEPT_RUNS]:
@@ -266,7 +266,7 @@ class Session:
         judged = [(kernel, found) for kernel in self.kernels if (found := self.contract(kernel))]
         how = self.accelerator.name
         lines = [f"kernel: {kernel.release}, contract {found.name}, {how}" for kernel, found in judged]
-        run = asked.results(self._config) / self.run_name
+        run = options.results(self._config) / self.run_name
         return [*lines, f"consoles: {run}"] if run.is_dir() else lines
 
     def _make_header(self) -> list[str]:
@@ -281,7 +281,7 @@ class Session:
 
     def versions(self) -> str:
         """What matters beside the kernel, in one line. Raises InfraError."""
-        return self._living.versions if self._living else machine.versions()
+        return self._living.versions if self._living else host_checks.versions()
 
     def _or_exit(self, work: Callable[[], T]) -> T:
         """``work()``, or the end of the whole run in one line with the error's documented status."""

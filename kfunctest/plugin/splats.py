@@ -12,15 +12,15 @@ import pytest
 from _pytest.outcomes import Exit  # pytest.exit.Exception, which mypy does not take for a class
 
 from kfunctest.errors import VmDied, VmLost
-from kfunctest.plugin import BETWEEN, DOUBTS, SESSION, phases, plan
-from kfunctest.plugin.expected import HELP, expectations
+from kfunctest.machine.log_follower import Found, Watch
+from kfunctest.machine.vm import Vm
+from kfunctest.plugin import BETWEEN, DOUBTS, SESSION, plan, test_result
+from kfunctest.plugin.expect_splat import HELP, expectations
 from kfunctest.plugin.outcome import Seen
-from kfunctest.plugin.phases import SHOWN
 from kfunctest.plugin.run_end import RunEnd, Why
-from kfunctest.plugin.sendable import fit
+from kfunctest.plugin.test_result import SHOWN
+from kfunctest.plugin.utf8 import fit
 from kfunctest.results import Between, Splat
-from kfunctest.target.vm import Vm
-from kfunctest.target.watch import Found, Watch
 
 #: What runs on a machine that goes on living, and logged what others did, instead of an accelerator's name.
 NATIVE = "native"
@@ -121,14 +121,14 @@ class Splats:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what is said of the time before a test, in the process that decides on the run's status."""
-        if phase := phases.of(report):
+        if phase := test_result.of(report):
             self._keep(phase.between)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: object) -> None:
         """The same, for the time after the last test of a worker of pytest-xdist."""
         output: dict[str, Any] = getattr(node, "workeroutput", {})
-        self._keep(phases.between_of(output.get(BETWEEN, ())))
+        self._keep(test_result.between_of(output.get(BETWEEN, ())))
         self._doubt(output.get(DOUBTS, ()))
 
     def finish(self, session: pytest.Session) -> tuple[Between, ...]:

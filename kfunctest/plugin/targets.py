@@ -12,9 +12,9 @@ import pytest
 from kfunctest.errors import KfunctestError, SpecError
 from kfunctest.kernels.model import Kernel
 from kfunctest.kernels.running import SPEC
+from kfunctest.machine.console import Console
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin.applicable import needs
-from kfunctest.target.console import Console
-from kfunctest.target.vm import Vm
 
 #: Where the machine of a run is kept.
 _LIVING: pytest.StashKey[OnMachine | None] = pytest.StashKey()
@@ -73,11 +73,11 @@ class OnMachine:
     """The machine that ``local`` or ``ssh:HOST`` means. Raises SpecError and InfraError for one that none can be."""
 
     def __init__(self, target: str) -> None:
-        from kfunctest.target import far, local, ssh
+        from kfunctest.machine import live_machine, local, ssh
 
         self._place = local.place() if target == "local" else ssh.place(target.partition(":")[2])
         #: What stands for one in the header.
-        self.accelerator = far.native(self._place)
+        self.accelerator = live_machine.native(self._place)
         #: The words that its kernel was booted with, once it was asked for its kernel.
         self.cmdline: tuple[str, ...] = ()
         #: The versions that matter there, in one line.
@@ -92,18 +92,18 @@ class OnMachine:
     def kernel(self) -> Kernel:
         """The kernel that runs there. Raises InfraError where it cannot be reached, SpecError where not judged."""
         from kfunctest.kernels import running
-        from kfunctest.target import far
+        from kfunctest.machine import live_machine
 
-        found = far.surveyed(self._place)
+        found = live_machine.surveyed(self._place)
         self.cmdline = tuple(str(found["cmdline"]).split())
         self.versions = f"Python {found['python']}, libbpf {found['libbpf']} on {found['name']}"
         return running.kernel(found, self._place.name)
 
     def open(self, kernel: Kernel, log: Console, say: Callable[[KfunctestError], None]) -> AbstractContextManager[Vm]:
         """The machine with an agent on it; ``log`` gets what ssh, sudo and the interpreter there have to say."""
-        from kfunctest.target import far
+        from kfunctest.machine import live_machine
 
-        return far.opened(kernel, self._place, log, say)
+        return live_machine.opened(kernel, self._place, log, say)
 
 
 @pytest.hookimpl(trylast=True)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from kfunctest.plugin import phases
-from kfunctest.plugin.boots import ENOUGH
+from kfunctest.plugin import test_result
+from kfunctest.plugin.boot_failures import ENOUGH
 from kfunctest.results import Outcome
 
 #: The letter of a phase that ended so; its section of the terminal is headed by the name.
@@ -20,7 +20,7 @@ LETTERS = {Outcome.CRASHED: "C", Outcome.HUNG: "H", Outcome.INFRA: "I"}
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
     """Category, letter and word."""
-    phase = phases.of(report)
+    phase = test_result.of(report)
     if phase is None or phase.outcome not in LETTERS:
         return None
     if report.when == "teardown" and phase.again:
@@ -41,7 +41,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     yield
     for outcome in LETTERS:
         for report in tried[outcome]:
-            phase = phases.of(report)
+            phase = test_result.of(report)
             terminalreporter.write(outcome.upper(), red=True)
             terminalreporter.line(f" {report.nodeid} - {phase.message if phase else ''}")
         if more := len(terminalreporter.getreports(str(outcome))) - len(tried[outcome]):
@@ -51,7 +51,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _tried(stats: Mapping[str, list[Any]], category: str) -> list[Any]:
     """The reports of this category but for those of tests whose boot was not tried."""
-    return [report for report in stats.get(category, []) if not ((phase := phases.of(report)) and phase.untried)]
+    return [report for report in stats.get(category, []) if not ((phase := test_result.of(report)) and phase.untried)]
 
 
 @contextmanager

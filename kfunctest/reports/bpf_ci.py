@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from kfunctest.reports import cases
-from kfunctest.reports.text import bounded, printable
+from kfunctest.reports.sanitize import bounded, printable
 from kfunctest.results import Outcome, Result, Run
 
 

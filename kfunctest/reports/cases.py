@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kfunctest.reports.text import one_line, printable
+from kfunctest.reports.sanitize import one_line, printable
 from kfunctest.results import Between, JudgedKernel, Outcome, Result, Run, Untested
 
 #: What stands for a file in the rows that no test made, and the row of a run that ended for a reason of its own or of

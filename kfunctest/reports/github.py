@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from kfunctest.reports import cases
-from kfunctest.reports.text import one_line, printable
+from kfunctest.reports.sanitize import one_line, printable
 from kfunctest.results import Outcome, Result, Run
 
 #: GitHub shows ten errors of a step; more than that only lengthens the log.

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from kfunctest.reports import cases
-from kfunctest.reports.text import bounded, one_line, printable
+from kfunctest.reports.sanitize import bounded, one_line, printable
 from kfunctest.results import JudgedKernel, Outcome, Result, Run
 
 HERE = Path(__file__).parent

@@ -10,7 +10,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from junitparser.junitparser import FinalResult
 
 from kfunctest.reports import cases
-from kfunctest.reports.text import bounded, one_line, printable
+from kfunctest.reports.sanitize import bounded, one_line, printable
 from kfunctest.results import JudgedKernel, Outcome, Result, Run
 
 _KINDS: dict[Outcome, type[FinalResult]] = {

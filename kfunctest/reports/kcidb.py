@@ -14,7 +14,7 @@ import re
 from typing import Any
 
 from kfunctest.reports import cases
-from kfunctest.reports.text import one_line, printable, tail
+from kfunctest.reports.sanitize import one_line, printable, tail
 from kfunctest.results import JudgedKernel, Outcome, Result, Run
 
 #: The CI system, unless another is named.

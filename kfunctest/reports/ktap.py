@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from kfunctest.reports import cases
-from kfunctest.reports.text import one_line, printable
+from kfunctest.reports.sanitize import one_line, printable
 from kfunctest.results import Outcome, Result, Run
 
 VERSION = "KTAP version 1"

@@ -13,8 +13,8 @@ from typing import NoReturn
 
 from kfunctest import cache
 from kfunctest.errors import EXIT_INFRA, EXIT_INTERRUPTED, EXIT_USAGE, KfunctestError
-from kfunctest.setup import judged, needs, system, venv
-from kfunctest.setup.watch import say
+from kfunctest.setup import needs, needs_toolchain, system, venv
+from kfunctest.setup.run_installer import say
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
     # By hand: what is run has options of its own.
     end = argv.index("--run") if "--run" in argv else len(argv)
     options, run = _parser().parse_args(argv[:end]), argv[end + 1 :]
-    build = options.build or (options.build_if_named and judged.is_built(run, CHECKOUT))
+    build = options.build or (options.build_if_named and needs_toolchain.is_built(run, CHECKOUT))
     # What we started is ended before we are.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
         if changed or not options.quiet:
             say("done" if changed else "nothing to do")
         if options.update:
-            run = ["kfunctest.setup.update", *([options.debian_mirror] if options.debian_mirror else [])]
+            run = ["kfunctest.setup.refresh_kernels", *([options.debian_mirror] if options.debian_mirror else [])]
         if run:
             _become(run, EXIT_INFRA if options.failed is None else options.failed)
     except KfunctestError as error:

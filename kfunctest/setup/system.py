@@ -11,7 +11,7 @@ from pathlib import Path
 from kfunctest import proc
 from kfunctest.errors import InfraError
 from kfunctest.setup.needs import DISTRIBUTIONS, Need, missing
-from kfunctest.setup.watch import watch
+from kfunctest.setup.run_installer import watch
 
 _INSTALL = {
     "Debian": "sudo apt-get install",

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from kfunctest import cache
-from kfunctest.setup.watch import say, watch
+from kfunctest.setup.run_installer import say, watch
 
 #: The longest that pip may take, in seconds.
 PIP_SECONDS = 1800.0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from kfunctest import cache
-from kfunctest.target import machine
+from kfunctest.machine import host_checks
 from kfunctest.trial.suite import CHECKOUT
 
 #: The suite and the harness that it runs in; the kernels' configurations, names and lists; the packages they import.
@@ -36,7 +36,7 @@ def of_machine() -> str:
     clang = Path(shutil.which("clang") or "/").resolve()
     status = clang.stat()
     return cache.digest(
-        machine.versions(),
+        host_checks.versions(),
         platform.python_version(),
         platform.machine(),
         f"{clang} {status.st_size} {status.st_mtime_ns}",

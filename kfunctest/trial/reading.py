@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from kfunctest import results
-from kfunctest.reports.text import one_line
+from kfunctest.reports.sanitize import one_line
 from kfunctest.results import Outcome, Result, Run, Untested
 from kfunctest.trial.suite import Ended
 

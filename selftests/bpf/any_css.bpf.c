@@ -54,7 +54,7 @@ struct css_args {
 	__u64 cpu;
 	__u64 cpuset;
 	__u64 got;		/* out: the memcg that get returned, or 0 */
-	__u64 direct_map;	/* out: as kfunctest.guest.memory takes them */
+	__u64 direct_map;	/* out: as kfunctest.guest.devmem takes them */
 	__u64 page_table;
 };
 

@@ -20,7 +20,7 @@
  *
  *   __msg_until(generation, text), __not_msg_until(generation, text), __success_until(generation),
  *   __failure_until(generation)
- *			what older verifiers say or decide instead, up to this generation (kfunctest/annotations.py)
+ *			what older verifiers say or decide instead, up to this generation (kfunctest/verifier_annotations.py)
  *   __errno(name)	what bpf(2) gives for a program that is refused; each of ours says it
  *   __errno_until(generation, name)
  *   __needs_kfunc(name)	the program is nothing without this kfunc, which has nothing to do with memcgs

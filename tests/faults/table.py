@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from kfunctest.machine.vm import BOOT_SECONDS, REQUEST_SECONDS
 from kfunctest.results import Outcome
-from kfunctest.target.vm import BOOT_SECONDS, REQUEST_SECONDS
 from tests.faults.suite.faulty import PATIENCE
 
 #: Seconds with KVM for looking at a VM that has died or hung, and for taking it down: stacks of all tasks and CPUs.

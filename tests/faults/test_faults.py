@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from kfunctest import proc
+from kfunctest.machine import accelerator
 from kfunctest.results import Outcome
-from kfunctest.target import accelerator
 from tests.faults.running import Ended, run
 from tests.faults.table import BAD, FAULTS, INFRA, KILLED, Fault, suite_test
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from kfunctest import proc
 from kfunctest.bisect import report
-from kfunctest.bisect.memory import NAME
+from kfunctest.bisect.state import NAME
 from kfunctest.wait import wait_until
 from tests.history.linux import TEST, History
 

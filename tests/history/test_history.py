@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kfunctest.bisect.asked import GOOD
+from kfunctest.bisect.options import GOOD
 from tests.history import linux
 from tests.history.running import Ended, bisect, kill_after
 

@@ -13,7 +13,7 @@ import pytest
 
 from kfunctest import proc
 from kfunctest.reports import html
-from kfunctest.reports.text import printable
+from kfunctest.reports.sanitize import printable
 from kfunctest.results import Run
 from tests.reportruns import GOOD, HOSTILE, RUN
 

@@ -33,7 +33,7 @@ COMMANDS: Mapping[str, Command] = {
     "kfunc": Command(
         f"--results {{results}} {TEST}",
         "1 passed",
-        "test_closing.py::test_a_result_names_the_console_of_the_vm_that_it_asked_for",
+        "test_no_verdict_summary.py::test_a_result_names_the_console_of_the_vm_that_it_asked_for",
     ),
     "build-kernel": Command(
         "debian:7.2", "scripts/kfunc --kernel", "test_build_kernel.py::test_the_line_that_it_prints_judges_the_kernel"

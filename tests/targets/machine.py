@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kfunctest import bpfbuild, proc
 from kfunctest.kernels import spec
-from kfunctest.target import accelerator, vm
+from kfunctest.machine import accelerator, vm
 from tests.targets.suite import CHECKOUT, KERNEL, SECONDS
 
 #: What is listed before and after a run: cgroups, processes, BPF objects, files, the root cgroup's controllers.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kfunctest.kernels.model import Kernel
-from kfunctest.target.vm import Vm
+from kfunctest.machine.vm import Vm
 from tests.upstream import page, sources
 from tests.upstream.reasons import REASONS
 from tests.upstream.verdicts import judge

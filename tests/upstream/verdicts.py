@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kfunctest.annotations import Expectation, of_object
 from kfunctest.errors import GuestError, SpecError
-from kfunctest.guest import upstream
-from kfunctest.target.vm import Vm
+from kfunctest.guest import upstream_selftests
+from kfunctest.machine.vm import Vm
+from kfunctest.verifier_annotations import Expectation, of_object
 from tests.upstream.sources import Compiled
 
 #: BPF_F_TEST_RND_HI32 | BPF_F_TEST_REG_INVARIANTS: what testing_prog_flags() gives every program.
@@ -92,7 +92,7 @@ def _of_file(vm: Vm, file: Compiled, wanted: dict[str, Expectation], auxiliary: 
         for name, one in wanted.items()
     ]
     try:
-        said = vm.call_within(_SECONDS, upstream.judge, vm.file(file.path), asked, auxiliary)
+        said = vm.call_within(_SECONDS, upstream_selftests.judge, vm.file(file.path), asked, auxiliary)
     except GuestError as error:
         # The page is of the same words on every machine.
         why_not = str(error).partition("\n")[0].replace(f"{file.path.parent}/", "")

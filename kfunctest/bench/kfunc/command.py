@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kfunctest import files, shell
-from kfunctest.bench.kfunc import clocks, experiment, figures, gate, items, plots, programs, table
+from kfunctest.bench.kfunc import experiment, gate, items, plots, programs, samples, table, time_source
 from kfunctest.bench.kfunc.experiment import Experiment, Plan
-from kfunctest.bench.kfunc.figures import Figures
 from kfunctest.bench.kfunc.runs import Lab
+from kfunctest.bench.kfunc.samples import Figures
 from kfunctest.bench.options import Options
 from kfunctest.errors import EXIT_INTERRUPTED, GuestError, InfraError, SpecError, VmDied
 from kfunctest.kernels import spec
 from kfunctest.kernels.model import Kernel
-from kfunctest.target import machine
-from kfunctest.target.accelerator import Accelerator
-from kfunctest.target.console import Console
-from kfunctest.target.vm import boot
+from kfunctest.machine import host_checks
+from kfunctest.machine.accelerator import Accelerator
+from kfunctest.machine.console import Console
+from kfunctest.machine.vm import boot
 from kfunctest.trial.suite import CHECKOUT
 
 #: Both sides do not read the same, or the kfuncs have become slower.
@@ -41,7 +41,7 @@ def add(parsers: argparse._SubParsersAction[shell.Parser]) -> shell.Parser:
     much.add_argument("--seconds", type=_seconds, metavar="S", help="else: how long each takes by the guest's clock")
     parser.add_argument(
         "--clock",
-        choices=("auto", *clocks.CLOCKS),
+        choices=("auto", *time_source.CLOCKS),
         default="auto",
         help="measure time, or count the guest's instructions, as TCG can (default: that where there is only TCG)",
     )
@@ -93,10 +93,10 @@ def run(options: Kfunc, say: Say) -> int:
     """Run the command; returns its status. Raises KfunctestError."""
     base = shell.base()
     # A baseline that cannot be read is said before anything is measured.
-    baseline = figures.load(base / options.gate) if options.gate else None
+    baseline = samples.load(base / options.gate) if options.gate else None
     folder = (base / options.results).resolve() if options.results else None
     if options.record:
-        found = figures.load(base / options.record)
+        found = samples.load(base / options.record)
     else:
         folder = folder or CHECKOUT / "results" / "bench" / time.strftime("%Y%m%d-%H%M%S")
         found = measured(options, folder, base, say)
@@ -132,16 +132,16 @@ def measured(options: Kfunc, folder: Path, base: Path, say: Say) -> Figures:
 
     Raises KfunctestError where nothing can be measured.
     """
-    machine.check()
+    host_checks.check()
     kernel = spec.resolve(options.kernel, base=base)
     if not kernel.facts.kfuncs:
         raise SpecError(f"{kernel.release} has none of the memcg BPF kfuncs", remedy="measure a kernel of 7.0 or newer")
     accel = options.accelerator()
     clock = _clock(options.clock, accel)
-    if clock is clocks.INSTRUCTIONS:
-        accel = clocks.counted(accel)
+    if clock is time_source.INSTRUCTIONS:
+        accel = time_source.counted(accel)
     compiled = programs.build()
-    wanted = {figures.KFUNCS: items.every(kernel), figures.PATCHS: items.patchs(kernel)}
+    wanted = {samples.KFUNCS: items.every(kernel), samples.PATCHS: items.patchs(kernel)}
     found = Figures({**_about(kernel, accel, wanted), "clock": clock.name})
     plan = Plan(options.rounds, options.seconds or clock.seconds, options.iterations, options.figures, clock.per_second)
     folder.mkdir(parents=True, exist_ok=True)
@@ -166,21 +166,21 @@ def _about(kernel: Kernel, accel: Accelerator, wanted: dict[str, items.Items]) -
         "why": accel.why,
         "machine": _cpu(),
         "cpus": None,
-        "versions": machine.versions(),
+        "versions": host_checks.versions(),
         "memcg": "the root memcg",
         "reader": "the root memcg",
-        "items": len(wanted[figures.KFUNCS].names),
-        "patchs_items": len(wanted[figures.PATCHS].names),
+        "items": len(wanted[samples.KFUNCS].names),
+        "patchs_items": len(wanted[samples.PATCHS].names),
         "measured": time.strftime("%Y-%m-%d"),
     }
 
 
-def _clock(asked: str, accel: Accelerator) -> clocks.Clock:
+def _clock(asked: str, accel: Accelerator) -> time_source.Clock:
     if asked == "auto":
-        return clocks.INSTRUCTIONS if accel.name == "tcg" else clocks.TIME
-    if asked == clocks.INSTRUCTIONS.name and accel.name != "tcg":
+        return time_source.INSTRUCTIONS if accel.name == "tcg" else time_source.TIME
+    if asked == time_source.INSTRUCTIONS.name and accel.name != "tcg":
         raise SpecError(f"{accel.name} cannot count the guest's instructions", remedy="add --accel tcg")
-    return clocks.CLOCKS[asked]
+    return time_source.CLOCKS[asked]
 
 
 def _cpu() -> str:

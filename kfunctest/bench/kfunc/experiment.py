@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from kfunctest.bench.kfunc import figures as names
+from kfunctest.bench.kfunc import samples as names
 from kfunctest.bench.kfunc import values
-from kfunctest.bench.kfunc.figures import Figures, Run, Runs
 from kfunctest.bench.kfunc.items import Items
 from kfunctest.bench.kfunc.runs import FLUSH, GET, Found, Lab
+from kfunctest.bench.kfunc.samples import Figures, Run, Runs
 from kfunctest.errors import InfraError
 from kfunctest.guest import bench
-from kfunctest.target.protocol import Target
+from kfunctest.machine.interface import Target
 
 #: Memcgs in a tree.
 SIZES = (1, 10, 100, 1000)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kfunctest.bench.kfunc.clocks import TIME
-from kfunctest.bench.kfunc.figures import CONTROL, KFUNCS, RAW, Figures, clock_of
+from kfunctest.bench.kfunc.samples import CONTROL, KFUNCS, RAW, Figures, clock_of
 from kfunctest.bench.kfunc.stats import change, ratios
+from kfunctest.bench.kfunc.time_source import TIME
 from kfunctest.errors import SpecError
 
 #: What is looked at: the kfuncs against the control that decodes, and against the one that does not.

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kfunctest import files
-from kfunctest.bench.kfunc import figures as names
-from kfunctest.bench.kfunc.figures import Figures, clock_of
+from kfunctest.bench.kfunc import samples as names
+from kfunctest.bench.kfunc.samples import Figures, clock_of
 from kfunctest.bench.kfunc.stats import spread
 from kfunctest.bench.kfunc.table import WORDS
 from kfunctest.errors import InfraError

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kfunctest import bpfbuild, cache, proc
 from kfunctest.errors import InfraError, SpecError
-from kfunctest.target.vng_paths import must_be_visible
+from kfunctest.machine.vng_paths import must_be_visible
 
 SELFTESTS = Path(__file__).resolve().parents[3] / "selftests"
 #: As a monitoring tool would be compiled. libbpf is the system's, as for the rest of the suite.

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from kfunctest.bench.kfunc.figures import Run
 from kfunctest.bench.kfunc.items import Items
 from kfunctest.bench.kfunc.programs import Programs
+from kfunctest.bench.kfunc.samples import Run
 from kfunctest.errors import InfraError
 from kfunctest.guest import bench
 from kfunctest.guest.cgroup import ROOT
-from kfunctest.target.protocol import Target
+from kfunctest.machine.interface import Target
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from kfunctest.bench.kfunc import figures as names
-from kfunctest.bench.kfunc.clocks import TIME, Clock
-from kfunctest.bench.kfunc.figures import Figures, Run, Runs, clock_of
+from kfunctest.bench.kfunc import samples as names
+from kfunctest.bench.kfunc.samples import Figures, Run, Runs, clock_of
 from kfunctest.bench.kfunc.stats import CONFIDENCE, Spread, ratios, spread
+from kfunctest.bench.kfunc.time_source import TIME, Clock
 
 #: What the patch and its first posting say, in seconds for a million passes: real, user, system. Microseconds a pass.
 CLAIMED: Final = {

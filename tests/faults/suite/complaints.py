@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from kfunctest.guest import faults
+from kfunctest.guest import crash_triggers
+from kfunctest.machine.vm import Vm
 from kfunctest.plugin import SESSION
-from kfunctest.target.vm import Vm
 
 pytestmark = pytest.mark.kfunc
 
@@ -20,7 +20,7 @@ def test_before(vm: Vm) -> None:
 
 
 def test_warn(vm: Vm) -> None:
-    vm.call(faults.provoke, WARN)
+    vm.call(crash_triggers.provoke, WARN)
 
 
 def test_after_warn(vm: Vm) -> None:
@@ -28,16 +28,16 @@ def test_after_warn(vm: Vm) -> None:
 
 
 def test_once(vm: Vm) -> None:
-    vm.call(faults.provoke, ONCE)
+    vm.call(crash_triggers.provoke, ONCE)
 
 
 def test_once_more(vm: Vm) -> None:
-    vm.call(faults.provoke, ONCE)
+    vm.call(crash_triggers.provoke, ONCE)
 
 
 @pytest.mark.expect_splat("warn", match="lkdtm_WARNING")
 def test_expected(vm: Vm) -> None:
-    vm.call(faults.provoke, WARN)
+    vm.call(crash_triggers.provoke, WARN)
 
 
 @pytest.mark.expect_splat("warn")
@@ -47,7 +47,7 @@ def test_expected_in_vain(vm: Vm) -> None:
 
 @pytest.mark.xfail(reason="a quirk of values", strict=True)
 def test_quirk(vm: Vm) -> None:
-    vm.call(faults.provoke, WARN)
+    vm.call(crash_triggers.provoke, WARN)
     raise AssertionError("the quirk")
 
 
@@ -55,7 +55,7 @@ def test_none_running(request: pytest.FixtureRequest) -> None:
     """Takes no VM, so that for the kernel no test runs."""
     running = request.config.stash[SESSION].running
     assert running
-    running.call(faults.provoke, WARN)
+    running.call(crash_triggers.provoke, WARN)
 
 
 def test_after(vm: Vm) -> None:

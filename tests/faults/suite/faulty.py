@@ -12,10 +12,10 @@ import time
 
 import pytest
 
-from kfunctest.guest import agent, faults
-from kfunctest.target.kfuncs import Kfuncs
-from kfunctest.target.memcg import Memcg
-from kfunctest.target.vm import Vm
+from kfunctest.guest import agent, crash_triggers
+from kfunctest.machine.kfuncs import Kfuncs
+from kfunctest.machine.memcg import Memcg
+from kfunctest.machine.vm import Vm
 from tests.faults.processes import qemu
 
 pytestmark = pytest.mark.kfunc
@@ -40,56 +40,56 @@ def assert_usage_is_current(memcg: Memcg, kfuncs: Kfuncs) -> None:
 
 
 def test_panic(vm: Vm) -> None:
-    vm.call(faults.sysrq, "c")
+    vm.call(crash_triggers.sysrq, "c")
 
 
 def test_oops(vm: Vm) -> None:
-    vm.call(faults.provoke, "EXCEPTION")
+    vm.call(crash_triggers.provoke, "EXCEPTION")
 
 
 def test_oops_survived(vm: Vm) -> None:
     """The test itself is content: what makes it fail is what the kernel said."""
-    vm.call(faults.survive_oopses)
-    assert vm.call(faults.provoke_in_child, "EXCEPTION") != 0
+    vm.call(crash_triggers.survive_oopses)
+    assert vm.call(crash_triggers.provoke_in_child, "EXCEPTION") != 0
 
 
 def test_oops_of_agent(vm: Vm) -> None:
-    vm.call(faults.survive_oopses)
-    vm.call(faults.provoke, "EXCEPTION")
+    vm.call(crash_triggers.survive_oopses)
+    vm.call(crash_triggers.provoke, "EXCEPTION")
 
 
 def test_irqs_off(vm: Vm) -> None:
-    vm.call_within(PATIENCE, faults.provoke, "HARDLOCKUP")
+    vm.call_within(PATIENCE, crash_triggers.provoke, "HARDLOCKUP")
 
 
 def test_soft_lockup(vm: Vm) -> None:
-    vm.call(faults.watch_closely)
-    vm.call(faults.provoke, "SOFTLOCKUP")
+    vm.call(crash_triggers.watch_closely)
+    vm.call(crash_triggers.provoke, "SOFTLOCKUP")
 
 
 def test_hung_task(vm: Vm) -> None:
-    vm.call(faults.lose_patience_with_tasks)
-    vm.call(faults.provoke, "HUNG_TASK")
+    vm.call(crash_triggers.lose_patience_with_tasks)
+    vm.call(crash_triggers.provoke, "HUNG_TASK")
 
 
 def test_agent_killed(vm: Vm) -> None:
-    vm.call(faults.end_agent, int(signal.SIGKILL))
+    vm.call(crash_triggers.end_agent, int(signal.SIGKILL))
 
 
 def test_agent_stopped(vm: Vm) -> None:
-    vm.call_within(PATIENCE, faults.end_agent, int(signal.SIGSTOP))
+    vm.call_within(PATIENCE, crash_triggers.end_agent, int(signal.SIGSTOP))
 
 
 def test_out_of_memory(vm: Vm) -> None:
-    vm.call(faults.eat_memory)
+    vm.call(crash_triggers.eat_memory)
 
 
 def test_channel_garbled(vm: Vm) -> None:
-    vm.call(faults.garble_channel, 4096)
+    vm.call(crash_triggers.garble_channel, 4096)
 
 
 def test_console_flooded(vm: Vm) -> None:
-    assert vm.call_within(60, faults.flood_console, 10 * MiB) == -(-10 * MiB // faults.LINE)
+    assert vm.call_within(60, crash_triggers.flood_console, 10 * MiB) == -(-10 * MiB // crash_triggers.LINE)
 
 
 def test_qemu_killed(vm: Vm) -> None:
