@@ -6,13 +6,15 @@ Nothing else in this project imports ``subprocess``.
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,9 +152,8 @@ def spawn(
     ``foreground`` is for one that asks its user, as sudo does: it stays in our session, the terminal's, and on leaving
     it is only awaited, since its user can interrupt it as well as us.
     """
-    with _guard() if guarded and not foreground else nullcontext(_nobody) as watch:
-        process = _started(argv, cwd, env, (stdin, stdout, stderr), foreground)
-        watch(process.pid)
+    process = _started(argv, cwd, env, (stdin, stdout, stderr), foreground)
+    with _GUARD.over(process.pid) if guarded and not foreground else nullcontext():
         try:
             yield process
         finally:
@@ -194,36 +195,79 @@ def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:
     return {name: value for name, value in {**ours, **changes}.items() if value is not None}
 
 
-@contextmanager
-def _guard() -> Iterator[Callable[[int], None]]:
-    """A process that kills a group, whose leader it is told, when we die: however we do, the pipe to it ends then.
+class _Guard:
+    """A process that kills the groups that we started when we die: however we do, the pipe to it ends then.
 
-    PR_SET_PDEATHSIG would not do: it comes when the thread that started the program ends, and only to the program
-    itself, not to what that has started.
+    There is one for all of them. PR_SET_PDEATHSIG would not do: it comes when the thread that started the program ends,
+    and only to the program itself, not to what that has started.
     """
-    script = "trap '' HUP INT TERM; read -r leader && { read -r end; kill -s KILL -- -$leader; }"
-    with subprocess.Popen(
-        ["/bin/sh", "-c", script],
-        cwd="/",
-        stdin=PIPE,
-        stdout=DEVNULL,
-        stderr=DEVNULL,
-        bufsize=0,
-        start_new_session=True,
-    ) as guard:
 
-        def watch(leader: int) -> None:
-            assert guard.stdin
-            guard.stdin.write(b"%d\n" % leader)
+    _SCRIPT = """trap '' HUP INT TERM
+        led=' '
+        while read -r what leader; do
+            case $what in
+            +) led="$led$leader " ;;
+            -) led="${led%% "$leader" *} ${led#* "$leader" }" ;;
+            esac
+        done
+        for leader in $led; do kill -s KILL -- "-$leader"; done"""
 
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._leaders: set[int] = set()
+        self._process: Process | None = None
+        #: Who started it: a fork of ours needs one of its own.
+        self._owner = 0
+
+    @contextmanager
+    def over(self, leader: int) -> Iterator[None]:
+        """Guard the group of this leader while the block lasts."""
+        with self._lock:
+            self._started()
+            self._leaders.add(leader)
+            self._tell(f"+ {leader}\n")
         try:
-            yield watch
+            yield
         finally:
-            guard.kill()
+            with self._lock:
+                self._leaders.discard(leader)
+                self._tell(f"- {leader}\n")
+
+    def _tell(self, line: str) -> None:
+        assert self._process
+        assert self._process.stdin
+        try:
+            self._process.stdin.write(line.encode())
+        except BrokenPipeError:  # somebody killed it
+            self._process.wait()
+            self._process = None
+            self._started()
+
+    def _started(self) -> None:
+        if self._owner != os.getpid():
+            self._process, self._owner = None, os.getpid()
+            self._leaders.clear()
+        if self._process is None:
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", self._SCRIPT],
+                cwd="/",
+                stdin=PIPE,
+                stdout=DEVNULL,
+                stderr=DEVNULL,
+                bufsize=0,
+                start_new_session=True,
+            )
+            for leader in self._leaders:
+                self._tell(f"+ {leader}\n")
+
+    def end(self) -> None:
+        """Let it go, when we end in order."""
+        if self._process and self._owner == os.getpid():
+            self._process.communicate()
 
 
-def _nobody(leader: int) -> None:
-    """Watch no process."""
+_GUARD = _Guard()
+atexit.register(_GUARD.end)
 
 
 def kill_group(process: Process) -> None:

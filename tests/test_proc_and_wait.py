@@ -61,10 +61,43 @@ def test_what_a_killed_run_was_running_dies_with_it(tmp_path: Path) -> None:
         wait_until(lambda: not Path(f"/proc/{child}").exists(), seconds=10, what="the program's child to be gone")
 
 
+GUARDED = """
+import os, signal, sys
+from pathlib import Path
+from kfunctest import proc
+
+def children():
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+
+def ended():
+    with proc.spawn(["sleep", "1000"], guarded=True):
+        pass
+
+ended()
+(guard,) = children()
+ended()
+assert children() == [guard], "one for all"
+with proc.spawn(["sleep", "1000"], guarded=True) as earlier:
+    os.kill(int(guard), signal.SIGKILL)
+    with proc.spawn(["sleep", "1000"], guarded=True) as later:
+        print(earlier.pid, later.pid, ended() or "", flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_one_guard_watches_over_all_groups_and_is_replaced_where_it_was_killed() -> None:
+    done = proc.run([sys.executable, "-c", GUARDED], seconds=30, cwd=CHECKOUT, check=False)
+    assert done.status == -signal.SIGKILL, done.stderr
+    left = [Path("/proc", pid) for pid in done.stdout.split()]
+    assert len(left) == 2
+    wait_until(lambda: not any(path.exists() for path in left), seconds=10, what="both processes to be gone")
+
+
 def test_a_program_that_ends_leaves_no_process_of_ours() -> None:
     def children() -> str:
         return "".join(path.read_text() for path in Path("/proc/self/task").glob("*/children"))
 
+    proc.run(["true"], seconds=10)  # the guard stays
     before = children()
     assert proc.run(["sh", "-c", "cat; echo more >&2"], seconds=10, stdin="said").stdout == "said"
     assert children() == before
