@@ -10,7 +10,7 @@ import pytest
 
 from kfunctest import proc
 from kfunctest.errors import InfraError, NoSpace
-from kfunctest.kernels import wrappers
+from kfunctest.kernels import toolchain
 from kfunctest.kernels.toolchain import Toolchain
 from tests.building import TOOLS, child, made, needs_build_tools
 from tests.fakesource import commit, edit
@@ -201,20 +201,20 @@ def test_an_old_pahole_is_kept_from_making_no_two_images_alike(
 
 def test_a_wrapper_that_was_written_otherwise_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     tools = Toolchain("gcc 12", "ld 2", "v1.24", None)
-    before = wrappers.folder(tools)
-    assert wrappers.folder(tools) == before
-    monkeypatch.setattr(wrappers, "_WITHOUT_J", "#!/bin/sh\n# mended\nexec {pahole}\n")
-    after = wrappers.folder(tools)
+    before = toolchain.wrappers(tools)
+    assert toolchain.wrappers(tools) == before
+    monkeypatch.setattr(toolchain, "_WITHOUT_J", "#!/bin/sh\n# mended\nexec {pahole}\n")
+    after = toolchain.wrappers(tools)
     assert "# mended" in (after / "pahole").read_text()
     assert "# mended" not in (before / "pahole").read_text()
 
 
 def test_a_wrapper_half_written_by_a_killed_run_is_in_nobodys_way(tmp_path: Path) -> None:
     tools = Toolchain("gcc 12", "ld 2", "v1.24", tmp_path / "ccache")
-    place = wrappers.folder(tools)
+    place = toolchain.wrappers(tools)
     torn = place.with_name(f".partial-{place.name}-x")
     place.rename(torn)
     (torn / "pahole").unlink()
-    assert wrappers.folder(tools) == place
+    assert toolchain.wrappers(tools) == place
     assert {path.name for path in place.iterdir()} == {"gcc", "pahole"}
     assert not torn.exists()

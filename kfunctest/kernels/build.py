@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -13,12 +14,14 @@ from typing import Final
 
 from kfunctest import cache, files
 from kfunctest.errors import InfraError
-from kfunctest.kernels import build_dir, config_cache, fragments, kbuild_deps, make, patches, toolchain
+from kfunctest.kernels import build_dir, fragments, kbuild_deps, make, patches, toolchain
 from kfunctest.kernels.fragments import Wanted
+from kfunctest.kernels.gitstore import Store
 from kfunctest.kernels.model import Provenance
 from kfunctest.kernels.patches import Patch
 from kfunctest.kernels.progress import Progress
 from kfunctest.kernels.source import Source
+from kfunctest.kernels.toolchain import Toolchain
 
 #: Part of every key: raise it when the same content comes out as another kernel.
 _FORMAT: Final = "built-2"
@@ -27,6 +30,10 @@ IMAGE, VMLINUX, CONFIG, LOG, PROVENANCE = "vmlinuz", "vmlinux", "config", "build
 #: With this flavour there is one more: what the compiler noted of the objects whose runs are counted (``*.gcno``), with
 #: their sources.
 COVERAGE, NOTES = "coverage", "gcov"
+_CONFIG_FORMAT: Final = "config-1"
+#: The files that a configuration comes of. Every file that a Kconfig file includes is called so too; what these run
+#: to ask about the toolchain is in scripts/.
+_DECIDING: Final = re.compile(r"(?:.*/)?[^/]*Kconfig[^/]*|Makefile|arch/x86/Makefile.*|scripts/(?!kconfig/tests/).*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +106,7 @@ def configuration(recipe: Recipe) -> str:
     """The final configuration of what ``recipe`` makes, without building it. Raises what :func:`build` raises."""
     tools = toolchain.find(recipe.source)
     wanted, tree = _made_of(recipe)
-    known = config_cache.recall(config_cache.place(recipe.source.store, tree, fragments.text(wanted), tools))
+    known = _recall(_kept_config(recipe.source.store, tree, fragments.text(wanted), tools))
     if known is not None:
         return known
     with build_dir.opened(recipe.source.lineage, sorted(recipe.flavours)) as place, place.working():
@@ -112,15 +119,15 @@ def _configure(
 ) -> str:
     """Configure the slot and hold the outcome to what was wanted; from memory where it cannot have changed."""
     text = fragments.text(wanted)
-    kept = config_cache.place(recipe.source.store, tree, text, tools)
-    known = config_cache.recall(kept)
+    kept = _kept_config(recipe.source.store, tree, text, tools)
+    known = _recall(kept)
     if known is not None:
-        config_cache.put(place.obj / ".config", known)
+        _put(place.obj / ".config", known)
         place.log.write_bytes(b"")
         return known
     config = make.configure(place, tools, text, recipe.flavours)
     fragments.check(wanted, config, place.src)
-    config_cache.remember(kept, config)
+    _remember(kept, config)
     return config
 
 
@@ -215,3 +222,31 @@ def _write(record: Path, key: str) -> None:
     with cache.space_guard():
         record.parent.mkdir(parents=True, exist_ok=True)
         files.write(record, json.dumps({"key": key}))
+
+
+def _kept_config(store: Store, tree: str, fragment: str, tools: Toolchain) -> Path:
+    """Where the configuration that ``fragment`` gives in ``tree`` is kept, once it was made and found to hold."""
+    listed = store.git("ls-tree", "-r", "-z", tree).stdout.split("\0")
+    deciding = [line for line in listed if _DECIDING.fullmatch(line.partition("\t")[2])]
+    return cache.root() / "resolved" / f"config-{cache.digest(_CONFIG_FORMAT, *deciding, fragment, *tools.words)}"
+
+
+def _recall(place: Path) -> str | None:
+    """The configuration kept there, or None."""
+    try:
+        return place.read_text()
+    except OSError:
+        return None
+
+
+def _remember(place: Path, text: str) -> None:
+    """Keep the configuration there."""
+    with cache.space_guard():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        files.write(place, text)
+
+
+def _put(final: Path, text: str) -> None:
+    """Make ``final`` that text, leaving one alone that is it already: make looks into a newer one again."""
+    if _recall(final) != text:
+        final.write_text(text)

@@ -9,7 +9,7 @@ import re
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import IO, Final
 
 from kfunctest import cache, files, proc
 from kfunctest.errors import InfraError, SpecError
-from kfunctest.kernels import apt, tarimport
+from kfunctest.kernels import apt
 from kfunctest.kernels.debian import DEFAULT_SUITES, SERIES_SUITES
 from kfunctest.kernels.gitstore import Store
 from kfunctest.kernels.progress import Progress
@@ -29,6 +29,8 @@ _FORMAT: Final = "source-1"
 _FILES: Final = 95_000
 #: What the store grows by, and what a package takes meanwhile, in bytes.
 _NEEDED: Final = 800 << 20
+#: Who made the commit that carries the tree, and when: the same file gives the same commit.
+_COMMITTER: Final = b"kfunctest <kfunctest@localhost> 0 +0000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +182,12 @@ def _fast_import(store: Store, deb: Path, ref: str, what: str, progress: Progres
         assert source
         assert importer.stdin
         try:
-            tarimport.send(source, importer.stdin, ref, report)
+            _send(source, importer.stdin, ref, report)
             while source.read(1 << 20):  # what follows the tar file's end
                 pass
             statuses = [process.wait() for process in filters]
             if not any(statuses):
-                tarimport.end(importer.stdin)
+                _end(importer.stdin)
                 statuses.append(importer.wait())
         except (tarfile.TarError, BrokenPipeError) as error:
             proc.kill_group(importer)
@@ -223,3 +225,39 @@ def _failed(what: str, said: IO[bytes], otherwise: str) -> InfraError:
     if proc.out_of_space(text):
         return cache.no_space()
     return InfraError(f"{what} cannot be imported: {text.splitlines()[-1] if text else otherwise}", remedy="try again")
+
+
+def _send(tar: IO[bytes], importer: IO[bytes], ref: str, report: Callable[[int], None]) -> None:
+    """Write the files of the stream ``tar`` to ``importer`` as a commit at ``ref``, without the top folder. (git-fast-import(1))
+
+    It is one only after :func:`_end`. ``report`` gets the number of files so far. Raises tarfile.TarError when the
+    stream is none, and BrokenPipeError when the importer is gone.
+    """
+    importer.write(b"commit %s\ncommitter %s\ndata 0\n\n" % (ref.encode(), _COMMITTER))
+    count = 0
+    with tarfile.open(fileobj=tar, mode="r|", bufsize=1 << 20) as source:
+        for member in source:
+            path = member.name.removeprefix("./").partition("/")[2]
+            if not path or not (member.isreg() or member.issym()):
+                continue
+            if member.issym():
+                mode, data = b"120000", member.linkname.encode()
+            else:
+                content = source.extractfile(member)
+                assert content
+                mode, data = b"100755" if member.mode & 0o100 else b"100644", content.read()
+            importer.write(b"M %s inline %s\ndata %d\n" % (mode, _quoted(path), len(data)))
+            importer.write(data + b"\n")
+            count += 1
+            report(count)
+
+
+def _end(importer: IO[bytes]) -> None:
+    """Say that all was sent. Raises BrokenPipeError when the importer is gone."""
+    importer.write(b"done\n")
+    importer.close()
+
+
+def _quoted(path: str) -> bytes:
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'.encode(errors="surrogateescape")

@@ -16,7 +16,7 @@ from typing import Final
 
 from kfunctest import cache, proc
 from kfunctest.errors import InfraError, SpecError
-from kfunctest.kernels import first_error, wrappers
+from kfunctest.kernels import first_error, toolchain
 from kfunctest.kernels.build_dir import Slot
 from kfunctest.kernels.progress import Progress
 from kfunctest.kernels.toolchain import Toolchain
@@ -182,7 +182,7 @@ def _environment(slot: Slot, tools: Toolchain) -> dict[str, str | None]:
     ours = {"LC_ALL": "C", "TZ": "UTC", "TMPDIR": str(slot.scratch), "GIT_CEILING_DIRECTORIES": str(slot.folder)}
     # As the first of PATH and not as CC="ccache gcc": to get or lose ccache changes no command line, and so rebuilds
     # nothing.
-    ours["PATH"] = f"{wrappers.folder(tools)}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    ours["PATH"] = f"{toolchain.wrappers(tools)}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     if tools.ccache is None:  # PATH's gcc may be a link to one all the same
         ours["CCACHE_DISABLE"] = "1"
     else:  # slots share what is equal but for their paths

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from kfunctest import proc
+from kfunctest import cache, proc
 from kfunctest.errors import InfraError
 from kfunctest.kernels.source import Source
 
@@ -17,6 +18,14 @@ _NEEDED: Final = ("make", "gcc", "ld", "flex", "bison", "bc", "perl", "pahole")
 _REMEDY: Final = "scripts/setup --build installs what kernels are built with, or names the packages"
 #: Where Debian, Fedora and Arch publish pahole; distributions of other years lag behind.
 _PAHOLE_REMEDY: Final = "install a newer one (package pahole or dwarves; on Debian it is also in backports)"
+#: With -j the BTF that pahole makes differs from run to run before this version, and with it the image. Older kernels
+#: do not know that (scripts/Makefile.btf of newer ones).
+_REPRODUCIBLE_PAHOLE: Final = 127
+_WITHOUT_J: Final = """\
+#!/bin/sh
+for word do shift; case $word in -j*) ;; *) set -- "$@" "$word" ;; esac; done
+exec {pahole} "$@"
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +85,21 @@ def _require(source: Source, pahole: str) -> None:
 def _number(pahole: str) -> int:
     found = re.search(r"(\d+)\.(\d+)", pahole)
     return int(found[1]) * 100 + int(found[2]) if found else 0
+
+
+def wrappers(tools: Toolchain) -> Path:
+    """A folder of programs for PATH, before the machine's: gcc, which is ccache (ccache(1), "run modes"), and pahole
+    without -j.
+    """
+    pahole = ""
+    if tools.pahole_version < _REPRODUCIBLE_PAHOLE:
+        pahole = _WITHOUT_J.format(pahole=shlex.quote(proc.need("pahole")))
+
+    def fill(place: Path) -> None:
+        if tools.ccache:
+            (place / "gcc").symlink_to(tools.ccache)
+        if pahole:
+            (place / "pahole").write_text(pahole)
+            (place / "pahole").chmod(0o755)
+
+    return cache.entry("trees", f"bin-{cache.digest(str(tools.ccache), pahole)[:8]}", fill)
