@@ -228,7 +228,9 @@ def _failed(what: str, said: IO[bytes], otherwise: str) -> InfraError:
 
 
 def _send(tar: IO[bytes], importer: IO[bytes], ref: str, report: Callable[[int], None]) -> None:
-    """Write the files of the stream ``tar`` to ``importer`` as a commit at ``ref``, without the top folder. (git-fast-import(1))
+    """Write the files of the stream ``tar`` to ``importer`` as one commit at ``ref``, without the top folder.
+
+    As git-fast-import(1) reads it.
 
     It is one only after :func:`_end`. ``report`` gets the number of files so far. Raises tarfile.TarError when the
     stream is none, and BrokenPipeError when the importer is gone.
