@@ -17,10 +17,10 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 CHECK = """
 import resource
 from kfunctest.errors import InfraError
-from kfunctest.machine import machine
+from kfunctest.machine import host_checks
 resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))
 try:
-    machine.check()
+    host_checks.check()
     print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 except InfraError as error:
     print(error)
