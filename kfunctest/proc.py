@@ -261,13 +261,16 @@ class _Guard:
                 self._tell(f"+ {leader}\n")
 
     def end(self) -> None:
-        """Let it go, when we end in order."""
-        if self._process and self._owner == os.getpid():
-            self._process.communicate()
+        """End it. A new one is started where another program is."""
+        with self._lock:
+            if self._process and self._owner == os.getpid():
+                self._process.communicate()
+            self._process = None
 
 
 _GUARD = _Guard()
-atexit.register(_GUARD.end)
+#: To be called before the process becomes another program: nobody would wait for its guard there.
+end_guard = atexit.register(_GUARD.end)
 
 
 def kill_group(process: Process) -> None:

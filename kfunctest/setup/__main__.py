@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from kfunctest import cache
+from kfunctest import cache, proc
 from kfunctest.errors import EXIT_INFRA, EXIT_INTERRUPTED, EXIT_USAGE, KfunctestError
 from kfunctest.setup import needs, needs_toolchain, system, venv
 from kfunctest.setup.run_installer import say
@@ -90,6 +90,7 @@ def _become(run: Sequence[str], failed: int) -> NoReturn:
     # virtme-ng starts its parts by name.
     path = os.pathsep.join([str(place / "bin"), os.environ.get("PATH", os.defpath)])
     environment = {**os.environ, "PATH": path, "KFUNCTEST_VENV": str(place)}
+    proc.end_guard()
     os.execve(python, [python, "-m", "kfunctest.run", str(failed), *run], environment)
 
 
