@@ -152,8 +152,11 @@ def spawn(
     ``foreground`` is for one that asks its user, as sudo does: it stays in our session, the terminal's, and on leaving
     it is only awaited, since its user can interrupt it as well as us.
     """
+    guarded = guarded and not foreground
+    if guarded:
+        _GUARD.begin()
     process = _started(argv, cwd, env, (stdin, stdout, stderr), foreground)
-    with _GUARD.over(process.pid) if guarded and not foreground else nullcontext():
+    with _GUARD.over(process.pid) if guarded else nullcontext():
         try:
             yield process
         finally:
@@ -218,6 +221,11 @@ class _Guard:
         self._process: Process | None = None
         #: Who started it: a fork of ours needs one of its own.
         self._owner = 0
+
+    def begin(self) -> None:
+        """Be there before the program is that is to be guarded."""
+        with self._lock:
+            self._started()
 
     @contextmanager
     def over(self, leader: int) -> Iterator[None]:

@@ -46,16 +46,26 @@ def test_a_deadline_kills_the_whole_group(tmp_path: Path) -> None:
     wait_until(lambda: not Path(f"/proc/{child}").exists(), seconds=5, what="the grandchild to be gone")
 
 
+THREADED = """
+import sys, threading
+from pathlib import Path
+from kfunctest import proc
+
+def work():
+    with proc.spawn(["sh", "-c", sys.argv[1]], guarded=True) as process:
+        Path(sys.argv[2]).touch()
+        process.wait()
+
+threading.Thread(target=work).start()
+"""
+
+
 def test_what_a_killed_run_was_running_dies_with_it(tmp_path: Path) -> None:
     """All of it, also what the program started; from a thread too, as a test's own VM might."""
-    pid = tmp_path / "pid"
+    pid, guarded = tmp_path / "pid", tmp_path / "guarded"
     program = f"sh -c 'echo $$ > {pid}.new; mv {pid}.new {pid}; exec sleep 1000'; true"
-    script = (
-        "import threading; from kfunctest import proc\n"
-        f"threading.Thread(target=proc.run, args=(['sh', '-c', {program!r}],), kwargs=dict(seconds=500)).start()"
-    )
-    with proc.spawn([sys.executable, "-c", script], cwd=CHECKOUT) as run:
-        wait_until(pid.exists, seconds=30, what="the program to run")
+    with proc.spawn([sys.executable, "-c", THREADED, program, guarded], cwd=CHECKOUT) as run:
+        wait_until(lambda: pid.exists() and guarded.exists(), seconds=30, what="the program to run")
         os.kill(run.pid, signal.SIGKILL)
         child = int(pid.read_text())
         wait_until(lambda: not Path(f"/proc/{child}").exists(), seconds=10, what="the program's child to be gone")
