@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from kfunctest.guest import cgroup
+from kfunctest.guest import cgroup, removal
 from kfunctest.machine.interface import Target
 from kfunctest.wait import wait_until
 
@@ -22,10 +22,16 @@ def dying(target: Target, path: str) -> dict[str, int]:
 def wait_until_gone(target: Target, path: str, what: str, before: dict[str, int]) -> None:
     """Wait until nothing holds ``what``, which was removed below ``path``: as many are dying there as ``before``.
 
-    A workqueue drops the last reference, after a grace period. Raises TimeoutError when it does not come to that.
+    A workqueue drops the last reference, after a grace period. CPUs are made to let go of folios first: one that is idle
+    keeps those in its batch. Raises TimeoutError when it does not come to that.
     """
+
+    def look() -> dict[str, int]:
+        target.call(removal.drain_lru_batches)
+        return dying(target, path)
+
     wait_until(
-        lambda: dying(target, path),
+        look,
         until=lambda now: now == before,
         seconds=target.stretched(GONE_SECONDS),
         interval=0.05,
