@@ -87,9 +87,8 @@ def drain_lru_batches() -> None:
     munmap() and exit() no longer do in 7.2.
     """
     for cpu in sorted(os.sched_getaffinity(0)):
-        with affinity.on_one(cpu):
-            with mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as page:
-                page.madvise(mmap.MADV_FREE)
+        with affinity.on_one(cpu), mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as page:
+            page.madvise(mmap.MADV_FREE)
 
 
 def _is_on(parameter: str) -> bool:

@@ -22,8 +22,8 @@ def dying(target: Target, path: str) -> dict[str, int]:
 def wait_until_gone(target: Target, path: str, what: str, before: dict[str, int]) -> None:
     """Wait until nothing holds ``what``, which was removed below ``path``: as many are dying there as ``before``.
 
-    A workqueue drops the last reference, after a grace period. An idle CPU keeps the folios in its batch, and is made to
-    let go of them first. Raises TimeoutError when it does not come to that.
+    A workqueue drops the last reference, after a grace period. An idle CPU keeps the folios in its batch; it is made
+    to let go of them first. Raises TimeoutError when it does not come to that.
     """
 
     def look() -> dict[str, int]:
