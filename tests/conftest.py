@@ -20,9 +20,15 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def pytest_configure() -> None:
-    """Ctrl-C counts in what tests start, also where a shell started us in the background and so had us ignore it."""
+    """Signals count in what tests start, also where we were to ignore them.
+
+    A shell has what it starts in the background ignore SIGINT, and nohup SIGHUP, which only a handler keeps from us
+    and not from programs that we start.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
     for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
         del os.environ[name]  # a pytest that a test starts is no worker of ours
 
